@@ -1,0 +1,1 @@
+"""The Azure ML AutoML workflow as parameterised notebooks that run offline, and on Azure ML."""

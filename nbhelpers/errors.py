@@ -1,0 +1,93 @@
+"""The exceptions of the project.
+
+Every one says what is wrong (with the value and the reason) and how to mend it::
+
+    NbhelpersError
+    ├── BackendError                 connect() cannot give the backend asked for
+    ├── UserErrorException           a wrong call, name or argument (the SDK's name)
+    │   └── DataError                a file, table or column cannot be used
+    ├── ConfigException              settings of an AutoMLConfig (the SDK's name)
+    ├── ComputeTargetException       a compute target is missing or misdescribed (the SDK's name)
+    ├── ExperimentExecutionException waiting for a run was interrupted (the SDK's name)
+    ├── ActivityFailedException      a run that was waited for failed (the SDK's name)
+    ├── TrainingError                the search ended without a model
+    ├── ModelError                   a stored model is missing, changed or does not fit
+    ├── StoreError                   the workspace folder cannot be used
+    └── BatchError                   a chain of notebooks
+        ├── ParameterError           a parameter of a notebook is unknown or has a wrong value
+        └── StageError               a notebook failed
+"""
+
+from __future__ import annotations
+
+
+class NbhelpersError(Exception):
+    """Base of all errors that this project raises on purpose.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong: the value, and the reason why it cannot be used.
+    remedy : str
+        What the reader can do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}\nTo mend it: {self.remedy}"
+
+
+class BackendError(NbhelpersError):
+    """`connect` cannot give the backend that was asked for."""
+
+
+class UserErrorException(NbhelpersError):
+    """A call, a name or an argument is wrong; the name is the SDK's."""
+
+
+class DataError(UserErrorException):
+    """A file, a table or a column cannot be used as data."""
+
+
+class ConfigException(NbhelpersError):
+    """One or more settings of an AutoMLConfig are wrong; the name is the SDK's."""
+
+
+class ComputeTargetException(NbhelpersError):
+    """A compute target is missing or wrongly described; the name is the SDK's."""
+
+
+class ExperimentExecutionException(NbhelpersError):
+    """Waiting for a run was interrupted while the run goes on; the name is the SDK's."""
+
+
+class ActivityFailedException(NbhelpersError):
+    """A run that was waited for failed or was cancelled; the name is the SDK's."""
+
+
+class TrainingError(NbhelpersError):
+    """The search for a model ended without one."""
+
+
+class ModelError(NbhelpersError):
+    """A stored model is missing, was changed, or does not fit this environment or data."""
+
+
+class StoreError(NbhelpersError):
+    """The workspace folder cannot be opened, read or written."""
+
+
+class BatchError(NbhelpersError):
+    """A chain of notebooks cannot be run."""
+
+
+class ParameterError(BatchError):
+    """A notebook parameter is unknown, or its value has a wrong type."""
+
+
+class StageError(BatchError):
+    """A notebook of the chain failed."""

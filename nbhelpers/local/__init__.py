@@ -1,0 +1,1 @@
+"""The embedded workspace: the SDK names of Azure ML, implemented on one local folder."""

@@ -1,0 +1,217 @@
+"""The store of the embedded workspace: one folder with a SQLite file and the files it names.
+
+=================== ==============================================================
+``workspace.db``     the tables below
+``data/``            registered and derived tables, ``<sha256>.parquet``
+``runs/<run id>/``   a run's log, outputs and the files of its children
+=================== ==============================================================
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from nbhelpers.errors import StoreError
+
+#: Number of the schema below. A store with another number is refused.
+SCHEMA = 1
+
+metadata = sa.MetaData()
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+)
+
+compute_targets = sa.Table(
+    "compute_targets",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("vm_size", sa.String, nullable=False),
+    sa.Column("min_nodes", sa.Integer, nullable=False),
+    sa.Column("max_nodes", sa.Integer, nullable=False),
+)
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("description", sa.String),
+    sa.Column("tags", sa.JSON, nullable=False),
+    # What the data set is: where it came from, the digest of the stored table, the lazy steps on it.
+    sa.Column("definition", sa.JSON, nullable=False),
+    sa.UniqueConstraint("name", "version"),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("parent_id", sa.String, sa.ForeignKey("runs.id"), index=True),
+    sa.Column("experiment", sa.String, sa.ForeignKey("experiments.name"), nullable=False, index=True),
+    sa.Column("kind", sa.String, nullable=False),  # pipeline | step | child
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("number", sa.Integer),  # the iteration of a child run
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("started", sa.String),
+    sa.Column("ended", sa.String),
+    sa.Column("pid", sa.Integer),
+    sa.Column("heartbeat", sa.Float),  # seconds since the epoch
+    sa.Column("error", sa.JSON),
+    sa.Column("definition", sa.JSON, nullable=False),
+    sa.Column("properties", sa.JSON, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+)
+
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("run_id", sa.String, sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("versions", sa.JSON, nullable=False),
+)
+
+
+def now() -> str:
+    """The time as the store keeps it: ISO 8601, UTC, in microseconds."""
+    return datetime.now(UTC).isoformat()
+
+
+def home_folder() -> Path:
+    """The workspace folder: ``NBHELPERS_HOME``, or ``.nbhelpers`` in the project (else in the current folder)."""
+    if home := os.environ.get("NBHELPERS_HOME"):
+        return Path(home).expanduser().absolute()
+    project = Path(__file__).parents[2]
+    return (project if (project / "pyproject.toml").is_file() else Path.cwd()) / ".nbhelpers"
+
+
+class Store:
+    """An open workspace folder; get one with `open_store`.
+
+    Attributes
+    ----------
+    home : Path
+        The folder.
+    """
+
+    def __init__(self, home: Path, engine: sa.Engine) -> None:
+        self.home = home
+        self._engine = engine
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that holds the write lock from its first statement on."""
+        with self._guard(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for reading, which never waits for a writer."""
+        with self._guard(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    def one(self, statement: sa.Select[Any]) -> sa.RowMapping | None:
+        """The first row of a query, or None."""
+        with self.reading() as connection:
+            return connection.execute(statement).mappings().first()
+
+    def all(self, statement: sa.Select[Any]) -> list[sa.RowMapping]:
+        """All rows of a query."""
+        with self.reading() as connection:
+            return list(connection.execute(statement).mappings())
+
+    @property
+    def data_folder(self) -> Path:
+        """Where tables are kept."""
+        return self.home / "data"
+
+    def run_folder(self, run_id: str) -> Path:
+        """The folder of a run (not created here)."""
+        return self.home / "runs" / run_id
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            raise StoreError(
+                f"The workspace store {self.home / 'workspace.db'} could not be used: {error.orig}.",
+                "Check that the disk is not full and that the folder may be written; "
+                "with 'locked', end the program that holds it and repeat.",
+            ) from error
+
+
+def open_store(home: Path | None = None) -> Store:
+    """Open the workspace folder, creating it on first use (by several processes at once, too).
+
+    Parameters
+    ----------
+    home : Path, optional
+        The folder; by default `home_folder()`.
+
+    Raises
+    ------
+    StoreError
+        The folder cannot be used, or holds a store of another schema.
+    """
+    return _open(home or home_folder(), os.getpid())
+
+
+@cache
+def _open(home: Path, _pid: int) -> Store:  # one engine for each process: connections do not survive a fork
+    try:
+        for folder in ("data", "runs"):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The workspace folder {home} cannot be created: {error.strerror}.",
+            "Set NBHELPERS_HOME to a folder that you may write to.",
+        ) from error
+    engine = sa.create_engine(f"sqlite:///{home / 'workspace.db'}", connect_args={"timeout": 30.0})
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy's recipe: the driver must not open transactions itself
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    store = Store(home, engine)
+    try:
+        with store.writing() as connection:
+            found: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if found == 0:
+                metadata.create_all(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
+    except sa.exc.DatabaseError as error:
+        raise StoreError(
+            f"{home / 'workspace.db'} is not a workspace store: {error.orig}.",
+            f"Move the file away, or set NBHELPERS_HOME to another folder than {home}.",
+        ) from error
+    if found not in (0, SCHEMA):
+        raise StoreError(
+            f"The workspace in {home} has schema {found}; this version of nbhelpers reads schema {SCHEMA}.",
+            "Move the folder away, or set NBHELPERS_HOME to another folder.",
+        )
+    return store

@@ -1,0 +1,1 @@
+"""Functions that take a run and show it."""
