@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from nbhelpers.bundled import BUNDLED, bundled_data
+from nbhelpers.errors import DataError
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_bundle_has_its_files_and_says_what_it_is(name: str) -> None:
+    bundle = bundled_data(name)
+    assert bundle.name == name
+    assert bundle.train.is_file()
+    assert bundle.test.is_file()
+    assert (bundle.train.parent / "PROVENANCE.md").is_file()
+    assert bundle.task in ("classification", "regression")
+
+
+def test_twin_is_called_synthetic_and_names_source_and_licence() -> None:
+    bundle = bundled_data("bank-marketing-twin")
+    assert "synthetic" in bundle.description.lower()
+    assert "Moro" in bundle.citation
+    assert "CC BY 4.0" in bundle.citation
+
+
+def test_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(DataError, match="did you mean 'bank-marketing-twin'"):
+        bundled_data("bank_marketing")
+
+
+def test_name_like_no_other_is_refused_with_the_list() -> None:
+    with pytest.raises(DataError) as caught:
+        bundled_data("zzz")
+    assert "did you mean" not in str(caught.value)
+    assert "bank-marketing-twin" in caught.value.remedy
+
+
+def test_import_is_light() -> None:
+    code = "import sys, nbhelpers.bundled; print(sorted({'numpy', 'pandas', 'lightgbm'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
