@@ -1,0 +1,52 @@
+"""The real SDK v1: each name is the SDK's own class, imported when it is first asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from nbhelpers.errors import BackendError
+
+#: Where the SDK keeps each name.
+SOURCES = {
+    "AmlCompute": "azureml.core.compute",
+    "AutoMLConfig": "azureml.train.automl",
+    "AutoMLRun": "azureml.train.automl.run",
+    "AutoMLStep": "azureml.pipeline.steps",
+    "ComputeTarget": "azureml.core.compute",
+    "ComputeTargetException": "azureml.core.compute_target",
+    "Dataset": "azureml.core",
+    "Datastore": "azureml.core",
+    "Experiment": "azureml.core",
+    "InteractiveLoginAuthentication": "azureml.core.authentication",
+    "Pipeline": "azureml.pipeline.core",
+    "PipelineData": "azureml.pipeline.core",
+    "PipelineParameter": "azureml.pipeline.core",
+    "PipelineRun": "azureml.pipeline.core",
+    "PublishedPipeline": "azureml.pipeline.core",
+    "Run": "azureml.core",
+    "RunDetails": "azureml.widgets",
+    "StepRun": "azureml.pipeline.core",
+    "TabularDataset": "azureml.data",
+    "TrainingOutput": "azureml.pipeline.core",
+    "Workspace": "azureml.core",
+}
+
+__all__ = sorted(SOURCES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in SOURCES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(SOURCES[name]), name)
+    except ModuleNotFoundError as error:
+        raise BackendError(
+            f"The azure backend needs the package that holds {error.name!r}, which is not installed here "
+            "(the SDK takes about 1 GB, so the base environment goes without it).",
+            "make an environment with the SDK: make install-azure",
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return __all__
