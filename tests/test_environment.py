@@ -29,7 +29,7 @@ def asked_for(name: str) -> set[str]:
         if line.startswith("-r "):
             packages |= asked_for(line[3:].removesuffix(".in"))
         elif line and not line.startswith("#"):
-            packages.add(re.split(r"[<>=~ ]", line)[0])
+            packages.add(re.split(r"[<>=~ \[]", line)[0])
     return packages
 
 
@@ -69,9 +69,9 @@ def test_environment_yml_installs_the_azure_lock_and_gives_a_reason_for_each_pac
 
 def test_pyproject_names_what_the_lists_name() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[<>=~ ]", entry)[0] for entry in project["dependencies"]}
+    names = {re.split(r"[<>=~ \[]", entry)[0] for entry in project["dependencies"]}
     extras = {
-        extra: {re.split(r"[<>=~ ]", entry)[0] for entry in entries}
+        extra: {re.split(r"[<>=~ \[]", entry)[0] for entry in entries}
         for extra, entries in project["optional-dependencies"].items()
     }
     assert names == asked_for("base") - {"setuptools"}

@@ -1,1 +1,40 @@
-"""Functions that take a run and show it."""
+"""Functions that take a run, or a table, and show it; none of them knows which backend made the run.
+
+=========== ============================================================================
+``runs``     find a finished run, its AutoML step and its children
+``tables``   tables about the children of a run: leaderboard, members, metrics
+``plots``    pictures of the search
+``testing``  the best model on rows it has not seen
+``report``   what the test found
+``data``     a table before anything is trained on it
+=========== ============================================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# No module has the name of a function: importing it would put it in the function's place.
+_MODULES = {
+    "data": ("data_checks", "label_balance", "plot_label", "profile"),
+    "plots": ("plot_scores", "plot_tradeoff"),
+    "runs": ("automl_step", "find_run"),
+    "report": ("TestReport",),
+    "tables": ("ensemble", "guardrails", "leaderboard", "metrics_table", "timeline", "verdict"),
+    "testing": ("predict", "test_report"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and only that: pandas and scikit-learn take seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

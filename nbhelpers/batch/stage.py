@@ -1,0 +1,172 @@
+"""One notebook, executed by papermill."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nbhelpers.batch.failure import Failure, ended_early
+
+START_TIMEOUT = 120  # seconds for a kernel to start; a busy machine takes a while
+#: After Ctrl-C a cell has this many seconds to clean up (such as cancelling the run that it waits for).
+GRACE = 15
+
+
+class Interruption:
+    """Passes Ctrl-C and SIGTERM on to the running kernel, and remembers that they came.
+
+    The cell that is running sees a KeyboardInterrupt, as it would in JupyterLab, and can clean up; its traceback is
+    kept in the executed notebook. A second signal, or `GRACE` seconds, end the kernel. While no kernel is running
+    the signal is an ordinary KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._kernel: int | None = None
+        self._timer: threading.Timer | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():  # signals reach no other
+            self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def watch(self, kernel: int) -> None:
+        """Pass signals on to this process group from now on."""
+        self._kernel = kernel
+
+    def release(self) -> None:
+        """The kernel has ended."""
+        self._kernel = None
+        if self._timer:
+            self._timer.cancel()
+
+    def check(self, **_hook: object) -> None:
+        """Before each cell: start no more of them, should one have swallowed the interrupt."""
+        if self.requested:
+            raise InterruptedError("interrupted between two cells")
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        again, self.requested = self.requested, True
+        if self._kernel is None:
+            raise KeyboardInterrupt
+        if again:
+            self._send(signal.SIGKILL)
+        else:
+            self._send(signal.SIGINT)
+            self._timer = threading.Timer(GRACE, self._send, [signal.SIGKILL])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _send(self, number: int) -> None:
+        if self._kernel is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._kernel, number)
+
+
+def execute(
+    source: Path,
+    target: Path,
+    values: dict[str, Any],
+    *,
+    interruption: Interruption,
+    execution_timeout: int | None = None,
+) -> Failure | None:
+    """Execute a notebook in a kernel of its own, in the folder of the notebook.
+
+    Parameters
+    ----------
+    source : Path
+        The notebook; it is only read.
+    target : Path
+        Where the executed notebook goes; papermill writes it after each cell.
+    values : dict
+        Its parameters.
+    interruption : Interruption
+        Told of the kernel.
+    execution_timeout : int, optional
+        Seconds that a cell may take.
+
+    Returns
+    -------
+    Failure or None
+        Why it did not run to its end; None if it did.
+    """
+    os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not a user's of the same name
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else the kernel prints a warning of the debugger
+    import papermill
+    from jupyter_client.kernelspec import NoSuchKernel
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    class Kernel(AsyncKernelManager):
+        """Says which process group it has started: nbclient offers no other way to learn it."""
+
+        async def _async_post_start_kernel(self, **kwargs: Any) -> None:
+            await super()._async_post_start_kernel(**kwargs)
+            if isinstance(self.provisioner, LocalProvisioner) and self.provisioner.pgid:
+                interruption.watch(self.provisioner.pgid)
+
+    # papermill warns of parameters that its own reader cannot see (`x: int | None = None`); ours are checked already.
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    started = False
+
+    def on_notebook_start(**_hook: object) -> None:
+        nonlocal started
+        started = True
+
+    def run() -> None:
+        papermill.execute_notebook(
+            _verbatim(source),
+            _verbatim(target),
+            values,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            start_timeout=START_TIMEOUT,
+            execution_timeout=execution_timeout,
+            # Not papermill's cwd, which would change the folder of this process, too.
+            resources={"metadata": {"path": str(source.parent)}},
+            # Below it, kernels warn of plain TCP, and report the interrupt with which each of them is ended.
+            extra_arguments=["--log-level=CRITICAL"],
+            kernel_manager_class=Kernel,
+            on_notebook_start=on_notebook_start,
+            on_cell_start=interruption.check,
+            iopub_timeout=60,
+        )
+
+    try:
+        try:
+            run()
+        except RuntimeError:
+            if started or interruption.requested:
+                raise
+            run()  # two kernels that start at once can be given the same port; no cell has run yet
+        return Failure.from_exit(target) if ended_early(target) else None
+    except papermill.PapermillExecutionError as error:
+        return Failure.from_error(target, error.cell_index, error.ename, error.evalue)
+    except CellTimeoutError:
+        return Failure.from_timeout(target, execution_timeout)
+    except DeadKernelError:
+        return Failure.from_dead_kernel(target)
+    except (NoSuchKernel, RuntimeError, TimeoutError, InterruptedError) as error:
+        return Failure.from_start(error)
+    finally:
+        interruption.release()
+
+
+def _verbatim(path: Path) -> str:
+    """A path in which papermill replaces nothing: it takes braces for the names of parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")

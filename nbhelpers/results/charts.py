@@ -1,0 +1,191 @@
+"""Pictures of a model on test rows, each from arrays; `TestReport` has the rows and calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, PredictionErrorDisplay, RocCurveDisplay
+
+from nbhelpers.errors import DataError
+from nbhelpers.results.style import BARS, BLUE, INK, MUTED, canvas, looks
+
+#: With more classes a picture shows only the most frequent ones, or leaves the numbers out.
+MAX_CLASSES = 8
+
+
+def draw_confusion(counts: np.ndarray, classes: list[Any]) -> Figure:
+    """Counts and shares of each true class, side by side; `counts` is (C, C), rows true, columns predicted."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(4.6, 0.45 * len(classes) + 2.6)
+    few = len(classes) <= 2 * MAX_CLASSES
+    with canvas(2, width=side, height=side - 0.4) as (figure, panels):
+        for axes, matrix, form, title in (
+            (panels[0], counts, ",d", "Rows of the test set"),
+            (panels[1], shares, ".1%", "Share of each true class"),
+        ):
+            ConfusionMatrixDisplay(matrix, display_labels=classes).plot(
+                ax=axes, cmap="Blues", values_format=form, colorbar=False, include_values=few
+            )
+            axes.grid(visible=False)
+            axes.set(title=title, xlabel="predicted", ylabel="true")
+            if len(classes) > 4:
+                axes.tick_params(axis="x", rotation=90)
+    return figure
+
+
+def draw_curves(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any]) -> Figure:
+    """ROC and precision-recall curve of the second class, or of each class against the rest.
+
+    Parameters
+    ----------
+    codes : array of int, shape (n,)
+        The true class of each row, as its position in `classes`.
+    probabilities : array of float, shape (n, C)
+    classes : list
+        Sorted labels.
+    """
+    shown = _shown(codes, classes)
+    styles = looks(str(classes[k]) for k in shown)
+    with canvas(2, width=5.2, height=5.2) as (figure, (roc, recall)):
+        for k in shown:
+            truth, colour = codes == k, styles[str(classes[k])][0]
+            line = {"color": colour}
+            name = str(classes[k])
+            RocCurveDisplay.from_predictions(truth, probabilities[:, k], name=name, ax=roc, curve_kwargs=line)
+            name = f"{name}, share {truth.mean():.3f}"
+            PrecisionRecallDisplay.from_predictions(truth, probabilities[:, k], name=name, ax=recall, curve_kwargs=line)
+            recall.axhline(truth.mean(), color=colour, linestyle=":", linewidth=1)
+        recall.plot([], [], color=MUTED, linestyle=":", label="share of the class (chance)")
+        roc.plot([0, 1], [0, 1], linestyle=":", color=MUTED, label="chance (AUC 0.5)")
+        roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+        recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+        roc.legend(loc="lower right", fontsize="small")
+        recall.legend(loc="lower left", fontsize="small", frameon=True, framealpha=0.9)
+        figure.suptitle(_subject("Curves", shown, classes), x=0.01, ha="left")
+    return figure
+
+
+def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any]) -> Figure:
+    """Share of a class among rows with like probability, and how the probabilities are spread.
+
+    The parameters are those of `draw_curves`.
+    """
+    shown = _shown(codes, classes)
+    styles = looks(str(classes[k]) for k in shown)
+    with canvas(2, width=5.6, height=4.8) as (figure, (curve, spread)):
+        for k in shown:
+            colour, marker = styles[str(classes[k])]
+            CalibrationDisplay.from_predictions(
+                codes == k,
+                probabilities[:, k],
+                n_bins=10,
+                strategy="quantile",
+                name=str(classes[k]),
+                ax=curve,
+                color=colour,
+                marker=marker,
+            )
+            spread.hist(
+                probabilities[:, k], bins=20, range=(0, 1), histtype="step", color=colour, label=str(classes[k])
+            )
+        curve.set(title="Calibration, ten bins of equal size", xlabel="mean probability given", ylabel="share found")
+        spread.set(title="Probabilities given", xlabel="probability", ylabel="rows (logarithmic scale)", yscale="log")
+        spread.legend(fontsize="small")
+        curve.legend(loc="upper left", fontsize="small")
+        figure.suptitle(_subject("Probabilities", shown, classes), x=0.01, ha="left")
+    return figure
+
+
+def draw_predictions(truth: np.ndarray, predictions: np.ndarray, label: str) -> Figure:
+    """Predicted against true values, and residuals against predicted values; arrays of shape (n,)."""
+    with canvas(2, width=5.6, height=4.8) as (figure, panels):
+        for axes, kind in zip(panels, ("actual_vs_predicted", "residual_vs_predicted"), strict=True):
+            PredictionErrorDisplay.from_predictions(
+                truth,
+                predictions,
+                kind=kind,
+                subsample=2000,
+                random_state=0,
+                ax=axes,
+                scatter_kwargs={"color": BLUE, "alpha": 0.4, "s": 14},
+                line_kwargs={"color": INK},
+            )
+        # scikit-learn puts five ticks from the least to the greatest value: 21.0, 111.0, ...
+        panels[0].xaxis.set_major_locator(MaxNLocator(6))
+        panels[0].yaxis.set_major_locator(MaxNLocator(6))
+        panels[0].xaxis.set_major_formatter(ScalarFormatter())
+        panels[0].yaxis.set_major_formatter(ScalarFormatter())
+        panels[0].set(title="Predicted and true", xlabel=f"predicted {label}", ylabel=f"true {label}")
+        panels[1].set(title="Residuals", xlabel=f"predicted {label}", ylabel="true minus predicted")
+    return figure
+
+
+def draw_error_curve(truth: np.ndarray, predictions: np.ndarray, label: str) -> Figure:
+    """Share of rows whose absolute error is at most so large (regression error characteristic)."""
+    shares = np.arange(1, len(truth) + 1) / len(truth)
+    with canvas() as (figure, (axes,)):
+        axes.plot(np.sort(np.abs(truth - predictions)), shares, color=BLUE, label="model")
+        axes.plot(np.sort(np.abs(truth - truth.mean())), shares, color=MUTED, linestyle=":", label="always the mean")
+        axes.set(title="Errors", xlabel=f"absolute error of {label}, at most", ylabel="share of the test rows")
+        axes.legend(loc="lower right")
+    return figure
+
+
+def draw_value_calibration(truth: np.ndarray, predictions: np.ndarray, label: str) -> Figure:
+    """Mean true value against mean predicted value in ten groups of rows by predicted value."""
+    groups = [group for group in np.array_split(np.argsort(predictions, kind="stable"), 10) if len(group)]
+    given = [float(predictions[group].mean()) for group in groups]
+    found = [float(truth[group].mean()) for group in groups]
+    with canvas(width=5.6, height=4.8) as (figure, (axes,)):
+        axes.axline((given[0], given[0]), slope=1, color=INK, linestyle=":", label="Perfectly calibrated")
+        axes.plot(given, found, color=BLUE, marker="o", label="model")
+        axes.set(
+            title="Calibration, ten groups of equal size", xlabel=f"mean predicted {label}", ylabel=f"mean true {label}"
+        )
+        axes.legend(loc="upper left")
+    return figure
+
+
+def draw_importance(table: pd.DataFrame, metric: str) -> Figure:
+    """A bar per feature (columns feature, importance, std), the first row on top."""
+    with canvas(width=7.0, height=max(2.0, 0.32 * len(table) + 1.2)) as (figure, (axes,)):
+        axes.barh(table["feature"], table["importance"], xerr=table["std"], color=BARS, ecolor=INK)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set(title="Permutation importance", xlabel=f"how much worse {metric} gets when the feature is shuffled")
+    return figure
+
+
+def draw_shares(names: list[str], rows: list[int], title: str, unit: str) -> Figure:
+    """A bar per name with its number of rows and share."""
+    total = max(sum(rows), 1)
+    with canvas(width=7.0, height=max(2.0, 0.38 * len(names) + 1.2)) as (figure, (axes,)):
+        bars = axes.barh(names, rows, color=BARS)
+        axes.bar_label(bars, [f"{count:,} ({count / total:.1%})" for count in rows], padding=4)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.margins(x=0.2)
+        axes.set(title=title, xlabel=unit)
+    return figure
+
+
+def _shown(codes: np.ndarray, classes: list[Any]) -> list[int]:
+    """The classes to draw: the second of two, else the most frequent ones that occur."""
+    counts = np.bincount(codes, minlength=len(classes))
+    if np.count_nonzero(counts) < 2:
+        raise DataError("All test rows are of one class, so there is no curve.", "test on rows of several classes.")
+    if len(classes) == 2:
+        return [1]
+    return sorted(int(k) for k in np.argsort(-counts, kind="stable")[:MAX_CLASSES] if counts[k])
+
+
+def _subject(what: str, shown: list[int], classes: list[Any]) -> str:
+    if len(classes) == 2:
+        return f"{what} of class {classes[1]}"
+    which = "each class" if len(shown) == len(classes) else f"the {len(shown)} most frequent classes"
+    return f"{what} of {which} against the rest"

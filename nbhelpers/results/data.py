@@ -1,0 +1,206 @@
+"""A table before anything is trained on it: what its columns hold, and what may go wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
+
+from nbhelpers.errors import DataError, UserErrorException
+from nbhelpers.results import charts
+from nbhelpers.results.checks import Check, check_table, imbalance, labelled, row_keys
+from nbhelpers.results.frames import as_frame, require_column
+
+#: A numeric label with more values than this is shown in ranges.
+_MANY = 20
+_RANGES = 10
+#: A class with fewer rows is missing from some of ten folds.
+_RARE_ROWS = 10
+_MISSING_SHARE = 0.4
+#: From this share of different values on, whole numbers and text look like ids.
+_ID_SHARE = 0.95
+_ID_ROWS = 50
+
+
+def profile(frame: Any) -> pd.DataFrame:
+    """What each column of a table holds.
+
+    Parameters
+    ----------
+    frame : DataFrame or TabularDataset
+
+    Returns
+    -------
+    DataFrame
+        A row per column, in their order: column, type, missing (rows), missing_share, distinct (values), and a
+        summary: least, mean and greatest value of numbers and dates, else the most common value with its share.
+    """
+    table = as_frame(frame)
+    rows = [
+        (
+            str(name),
+            _type(column),
+            int(column.isna().sum()),
+            round(float(column.isna().mean()), 4) if len(column) else 0.0,
+            _plain(column).nunique(),
+            _summary(column.dropna()),
+        )
+        for name, column in table.items()
+    ]
+    return pd.DataFrame(rows, columns=["column", "type", "missing", "missing_share", "distinct", "summary"])
+
+
+def label_balance(frame: Any, label: str) -> pd.DataFrame:
+    """How many rows each class has, the largest first; a numeric label with many values is cut into ten ranges.
+
+    Returns
+    -------
+    DataFrame
+        Index: the class or range; columns rows and share (of all rows). Rows without a label come last.
+    """
+    table = as_frame(frame)
+    require_column(table, label)
+    values, missing = _plain(table[label].dropna()), int(table[label].isna().sum())
+    if _is_continuous(values):
+        rows, edges = np.histogram(values.astype(float), bins=_RANGES)
+        counts = pd.Series(rows, [f"{_number(low, 4)} to {_number(high, 4)}" for low, high in pairwise(edges)])
+    else:
+        counts = values.value_counts(sort=False)
+        counts = counts.loc[sorted(counts.index, key=lambda name: (-counts[name], str(name)))]
+    if missing:
+        counts.index = counts.index.astype(object)  # the name of this row is text, whatever the labels are
+        counts.loc["(missing)"] = missing
+    balance = pd.DataFrame({"rows": counts, "share": (counts / max(len(table), 1)).round(4)})
+    return balance.rename_axis(label)
+
+
+def plot_label(frame: Any, label: str) -> Figure:
+    """A bar per class of the label (or range, see `label_balance`) with its rows and share."""
+    balance = label_balance(frame, label)
+    if balance.empty:
+        raise DataError("The table has no rows.", "give a table with rows.")
+    return charts.draw_shares([str(name) for name in balance.index], balance["rows"].tolist(), f"Label {label}", "rows")
+
+
+def data_checks(frame: Any, label: str, task: str) -> pd.DataFrame:
+    """Check a training table; these checks are this project's, Azure ML's own are the guardrails of a run.
+
+    Parameters
+    ----------
+    frame : DataFrame or TabularDataset
+    label : str
+        The column to predict.
+    task : {"classification", "regression"}
+
+    Returns
+    -------
+    DataFrame
+        code, check, status (passed or noticed) and finding, a sentence.
+    """
+    if task not in ("classification", "regression"):
+        raise UserErrorException(f"There is no task {task!r}.", "use 'classification' or 'regression'.")
+    table = as_frame(frame)
+    require_column(table, label)
+    if table.empty:
+        raise DataError("The table has no rows.", "give a table with rows.")
+    checks = [
+        labelled("NB101", int(table[label].isna().sum()), len(table)),
+        *_column_checks(table.drop(columns=label)),
+        _repeats(table),
+        _tell_tale(table, label),
+    ]
+    if task == "classification":
+        counts = _plain(table[label]).value_counts().to_dict()
+        checks += [imbalance("NB102", counts), _rare_classes(counts)]
+    return check_table(sorted(checks, key=lambda check: check.code))
+
+
+def _rare_classes(counts: dict[Any, int]) -> Check:
+    rare = sorted(str(name) for name, rows in counts.items() if rows < _RARE_ROWS)
+    what = f"fewer than {_RARE_ROWS} rows, too few for every fold"
+    return _listed("NB103", "very rare classes", rare, "classes", what)
+
+
+def _column_checks(features: pd.DataFrame) -> Iterator[Check]:
+    columns = {str(name): column for name, column in features.items()}
+    constant = [name for name, column in columns.items() if _plain(column).nunique() <= 1]
+    yield _listed("NB104", "constant columns", constant, "columns", "one value only, or none")
+    empty = [name for name, column in columns.items() if column.isna().mean() > _MISSING_SHARE]
+    what = f"more than {_MISSING_SHARE:.0%} of the values missing"
+    yield _listed("NB105", "missing values", empty, "columns", what)
+    ids = [name for name, column in columns.items() if _is_id(column)]
+    yield _listed("NB106", "columns like an id", ids, "columns", "another value in almost every row")
+
+
+def _repeats(table: pd.DataFrame) -> Check:
+    repeats = int(row_keys(table).duplicated().sum())
+    finding = f"{repeats:,} of {len(table):,} rows repeat an earlier row ({repeats / len(table):.1%})."
+    return Check("NB107", "repeated rows", repeats > 0, finding)
+
+
+def _tell_tale(table: pd.DataFrame, label: str) -> Check:
+    """Columns whose value decides the label in every row, with at least two rows per value on average."""
+    known = _plain(table[label])
+    tell = [
+        str(name)
+        for name, column in table.drop(columns=label).items()
+        if 1 < (values := _plain(column)).nunique() <= len(table) / 2 and (known.groupby(values).nunique() <= 1).all()
+    ]
+    return _listed("NB108", "columns that tell the label", tell, "columns", "values that decide the label in every row")
+
+
+def _listed(code: str, check: str, names: list[str], kind: str, what: str) -> Check:
+    if not names:
+        return Check(code, check, False, f"No {kind} with {what}.")
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    return Check(code, check, True, f"{len(names)} {kind} with {what}: {shown}.")
+
+
+def _is_id(column: pd.Series[Any]) -> bool:
+    """Whole numbers or text with hardly a value twice; measured numbers and dates often differ by nature."""
+    values = column.dropna()
+    if len(values) < _ID_ROWS or is_float_dtype(values) or is_datetime64_any_dtype(values):
+        return False
+    return bool(_plain(values).nunique() >= _ID_SHARE * len(values))
+
+
+def _is_continuous(values: pd.Series[Any]) -> bool:
+    return is_numeric_dtype(values) and not is_bool_dtype(values) and values.nunique() > _MANY
+
+
+def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column whose values can be counted: mixed, nested and categorical ones as text, missing ones as they are."""
+    textual = column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype)
+    return column.astype(object).map(str, na_action="ignore") if textual else column
+
+
+def _type(column: pd.Series[Any]) -> str:
+    if is_bool_dtype(column):
+        return "boolean"
+    if is_integer_dtype(column):
+        return "integer"
+    if is_numeric_dtype(column):
+        return "number"
+    return "date" if is_datetime64_any_dtype(column) else "text"
+
+
+def _summary(values: pd.Series[Any]) -> str:
+    if values.empty:
+        return ""
+    if is_datetime64_any_dtype(values):
+        return f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}"
+    if is_numeric_dtype(values) and not is_bool_dtype(values):
+        return f"min {_number(values.min())}, mean {_number(values.mean())}, max {_number(values.max())}"
+    counts = _plain(values).value_counts(sort=False)
+    common = min(counts.index, key=lambda name: (-counts[name], str(name)))
+    return f"most often {common} ({counts[common] / len(values):.1%})"
+
+
+def _number(value: float, digits: int = 6) -> str:
+    """A number with so many significant digits, thousands separators, and no more decimals than needed."""
+    return f"{float(f'{value:.{digits}g}'):,}".removesuffix(".0")

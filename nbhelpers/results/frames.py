@@ -1,0 +1,49 @@
+"""Tables that come in, and tables that go out to a reader."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any
+
+import pandas as pd
+
+from nbhelpers.errors import DataError
+
+
+class SentenceFrame(pd.DataFrame):
+    """A data frame with sentences in it, which a notebook shows in full instead of their first 50 letters."""
+
+    @property
+    def _constructor(self) -> type[SentenceFrame]:
+        return SentenceFrame
+
+    def __repr__(self) -> str:
+        with pd.option_context("display.max_colwidth", None):
+            return super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        with pd.option_context("display.max_colwidth", None):
+            return super()._repr_html_()  # type: ignore[no-any-return, misc]
+
+
+def as_frame(dataset: Any) -> pd.DataFrame:
+    """A tabular data set, or a data frame, as a data frame."""
+    frame = dataset if isinstance(dataset, pd.DataFrame) else getattr(dataset, "to_pandas_dataframe", lambda: None)()
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"{type(dataset).__name__} is neither a tabular data set nor a pandas data frame.",
+            "give a registered data set (Dataset.get_by_name) or a pandas DataFrame.",
+        )
+    return frame
+
+
+def require_column(frame: pd.DataFrame, name: str) -> None:
+    """Refuse a column name that the table does not have, with the nearest one."""
+    if name not in frame.columns:
+        columns = [str(column) for column in frame.columns]
+        near = get_close_matches(name, columns, n=1)
+        raise DataError(
+            f"The table has no column {name!r}.",
+            f"did you mean {near[0]!r}?" if near else f"use one of its columns: {', '.join(islice(columns, 30))}.",
+        )

@@ -1,0 +1,107 @@
+"""The best model of a run, put to use on raw rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nbhelpers.errors import DataError, ModelError, NbhelpersError
+from nbhelpers.metrics import classification_metrics, regression_metrics
+from nbhelpers.results.runs import automl_step
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """The fitted model of the best child of a run.
+
+    Attributes
+    ----------
+    step, child
+        The AutoML step run, and its child that the model comes from.
+    model
+        A fitted scikit-learn estimator.
+    classes : list or None
+        Sorted labels; None for regression.
+    """
+
+    step: Any
+    child: Any
+    model: Any
+    classes: list[Any] | None
+
+    @classmethod
+    def of(cls, run: Any) -> BestModel:
+        """Load it; raises `ModelError` with the reason where that cannot be done here."""
+        step = automl_step(run)
+        try:
+            child, model = step.get_output()
+        except NbhelpersError:
+            raise
+        except Exception as error:  # unpickling elsewhere fails in as many ways as there are packages
+            raise ModelError(
+                f"The best model of the run cannot be loaded here: {error}",
+                "install the package versions that the model was made with, in an environment of its own.",
+            ) from error
+        # Azure's models encode the labels beside the pipeline, whose own classes are then 0, 1, ...
+        source = getattr(model, "y_transformer", None) or model
+        classes = getattr(source, "classes_", None) if hasattr(model, "predict_proba") else None
+        return cls(step, child, model, None if classes is None else np.asarray(classes).tolist())
+
+    def features(self, frame: pd.DataFrame, label: str | None = None) -> pd.DataFrame:
+        """The columns that the model was trained on, in their order; `DataError` names those that are missing."""
+        names = getattr(self.model, "feature_names_in_", None)
+        if names is None:  # a model that keeps no names is given all but the label
+            return frame.drop(columns=[label] if label in frame.columns else [])
+        missing = [str(name) for name in names if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"The table lacks columns that the model was trained on: {', '.join(missing)}.",
+                "give rows with all columns of the training set.",
+            )
+        return frame[list(names)]
+
+    def output(self, features: pd.DataFrame) -> Array:
+        """Probabilities (n, C), or predicted values (n,) for regression."""
+        if features.empty:
+            raise DataError("The table has no rows to predict.", "give at least one row.")
+        try:
+            return np.asarray(self.model.predict_proba(features) if self.classes else self.model.predict(features))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The model cannot use these rows: {error}",
+                "give columns with the types of the training set; profile(frame) shows them.",
+            ) from error
+
+    def truth(self, label: pd.Series[Any]) -> Array:
+        """True labels as positions in `classes` (for regression as numbers); `DataError` names one that is neither."""
+        if self.classes is None:
+            numbers = pd.to_numeric(label, errors="coerce")
+            if numbers.isna().any():
+                raise _bad_label(label[numbers.isna()], "which is no number", "give numbers: the task is regression.")
+            return numbers.to_numpy(dtype=float)
+        # 1, 1.0 and True are one key of a dictionary; text is the way from "True" in a file to True.
+        places = {str(name): k for k, name in enumerate(self.classes)}
+        places |= {name: k for k, name in enumerate(self.classes)}
+        codes = label.astype(object).map(lambda value: places.get(value, places.get(str(value))))
+        if codes.isna().any():
+            known = ", ".join(map(repr, self.classes))
+            raise _bad_label(label[codes.isna()], "which training never saw", f"use the classes of training: {known}.")
+        return codes.to_numpy(dtype=int)
+
+    def metrics(self, truth: Array, output: Array, y_range: tuple[float, float] | None = None) -> dict[str, float]:
+        """All scalar metrics of the task, from what `truth` and `output` return."""
+        if self.classes is None:
+            return regression_metrics(truth, output, y_range)
+        return classification_metrics(truth, output, np.arange(len(self.classes)))
+
+
+def _bad_label(values: pd.Series[Any], reason: str, remedy: str) -> DataError:
+    value = values.iloc[0]
+    value = value.item() if isinstance(value, np.generic) else value
+    return DataError(f"Label column {values.name!r} holds {value!r} in {len(values)} rows, {reason}.", remedy)

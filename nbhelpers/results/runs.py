@@ -1,0 +1,120 @@
+"""Find a finished run, its AutoML step and its children.
+
+A run here is any object with the attributes of the SDK's runs; nothing asks for its class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbhelpers.errors import UserErrorException
+
+#: A pipeline run ends as Finished, the generic record behind it as Completed.
+FINISHED = ("Finished", "Completed")
+
+
+def find_run(ml: Any, experiment: Any, run_id: str = "latest") -> Any:
+    """The finished pipeline run of an experiment that later steps build on.
+
+    Parameters
+    ----------
+    ml : namespace
+        What ``nbhelpers.connect`` gave; its ``PipelineRun`` is used.
+    experiment : Experiment
+        Where to look.
+    run_id : str
+        The id of a pipeline run, or ``"latest"`` for the newest finished one.
+
+    Returns
+    -------
+    PipelineRun
+
+    Raises
+    ------
+    UserErrorException
+        There is no such run, or it has not finished; the message says what to run first.
+    """
+    if run_id == "latest":
+        return _latest_run(ml, experiment)
+    try:
+        run = ml.PipelineRun(experiment, run_id)
+    except Exception as error:  # each backend has its own class for "not found"
+        raise UserErrorException(
+            f"Experiment {experiment.name!r} has no pipeline run {run_id!r}: {_first_line(error)}",
+            'use run_id="latest", or run notebook 03_train.ipynb first to make a run.',
+        ) from error
+    status = run.get_status()
+    if status not in FINISHED:
+        raise UserErrorException(f"Pipeline run {run_id!r} is {status}, so it has no results to use.", _remedy(status))
+    return run
+
+
+def _latest_run(ml: Any, experiment: Any) -> Any:
+    newest = None
+    for run in experiment.get_runs():  # newest first
+        if isinstance(run, ml.PipelineRun):
+            status = run.get_status()
+            if status in FINISHED:
+                return run
+            newest = newest or status
+    found = f"its newest pipeline run is {newest}" if newest else "it has no pipeline run at all"
+    raise UserErrorException(f"Experiment {experiment.name!r} has no finished pipeline run: {found}.", _remedy(newest))
+
+
+def _remedy(status: str | None) -> str:
+    if status in (None, "Failed", "Canceled"):
+        return "run notebook 03_train.ipynb first; it trains a model and waits for it."
+    return "wait until the run has finished (notebook 03_train.ipynb does), then run this cell again."
+
+
+def automl_step(run: Any) -> Any:
+    """The AutoML step run inside a pipeline run; a step run is returned as it is.
+
+    Raises
+    ------
+    UserErrorException
+        No step, or more than one, is an AutoML step run.
+    """
+    if hasattr(run, "get_output"):
+        return run
+    steps = list(run.get_steps()) if hasattr(run, "get_steps") else []
+    found = [step for step in steps if hasattr(step, "get_output")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserErrorException(
+            f"Run {run.id} has {len(found)} AutoML steps: {', '.join(step.name for step in found)}.",
+            "give the step run instead, for example run.find_step_run(name)[0].",
+        )
+    kinds = ", ".join(f"{step.name} ({type(step).__name__})" for step in steps) or f"none ({type(run).__name__})"
+    raise UserErrorException(
+        f"No step of run {getattr(run, 'id', run)} is an AutoML step run with a get_output method; its steps: {kinds}.",
+        "give a pipeline run with an AutoMLStep, or the AutoML step run itself (with the SDK, an AutoMLRun of its id).",
+    )
+
+
+def child_runs(run: Any) -> list[Any]:
+    """The children that tried a pipeline, by iteration (set-up and explanation runs have none)."""
+    children = [
+        child for child in automl_step(run).get_children() if str(child.properties.get("iteration", "")).isdigit()
+    ]
+    return sorted(children, key=iteration)
+
+
+def iteration(child: Any) -> int:
+    """The number of a child run."""
+    return int(child.properties["iteration"])
+
+
+def number(value: Any) -> float:
+    """A property or metric as a number; NaN for what is not one (runs keep text, and lists of one)."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

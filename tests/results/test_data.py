@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nbhelpers import results
+from nbhelpers.errors import DataError, UserErrorException
+
+
+def mixed():
+    return pd.DataFrame(
+        {
+            "zone": ["b", "a", "b", None],
+            "amount": [1000.5, 2.25, np.nan, np.nan],
+            "count": [1, 2, 3, 4],
+            "flag": [True, True, False, True],
+            "day": [datetime.datetime(2020, 1, day) for day in (1, 2, 3, 4)],
+            "nothing": [None] * 4,
+            "kind": pd.Categorical(["x", "y", "y", "x"], ["x", "y", "z"]),
+        }
+    )
+
+
+def statuses(frame, label="y", task="classification"):
+    return results.data_checks(frame, label, task).set_index("code")["status"].to_dict()
+
+
+def findings(frame, label="y", task="classification"):
+    return results.data_checks(frame, label, task).set_index("code")["finding"].to_dict()
+
+
+def clean(n=100):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"a": rng.normal(size=n), "b": rng.choice(["p", "q", "r"], n), "y": ["no", "yes"] * (n // 2)})
+
+
+def test_profile_has_a_row_per_column_in_their_order():
+    table = results.profile(mixed()).set_index("column")
+    assert list(table.index) == list(mixed())
+    assert table["type"].tolist() == ["text", "number", "integer", "boolean", "date", "text", "text"]
+    assert table["missing"].tolist() == [1, 2, 0, 0, 0, 4, 0]
+    assert table["missing_share"].tolist() == [0.25, 0.5, 0, 0, 0, 1, 0]
+    assert table["distinct"].tolist() == [2, 2, 4, 2, 4, 0, 2]
+    assert table["summary"].tolist() == [
+        "most often b (66.7%)",
+        "min 2.25, mean 501.375, max 1,000.5",
+        "min 1, mean 2.5, max 4",
+        "most often True (75.0%)",
+        "2020-01-01 to 2020-01-04",
+        "",
+        "most often x (50.0%)",
+    ]
+
+
+def test_profile_takes_a_data_set_an_empty_table_and_nested_values():
+    frame = pd.DataFrame({"a": [[1], [1], [2]]})
+    table = results.profile(SimpleNamespace(to_pandas_dataframe=lambda: frame))
+    assert table.loc[0, "summary"] == "most often [1] (66.7%)"
+    assert results.profile(pd.DataFrame({"a": []})).loc[0, "missing_share"] == 0
+
+
+def test_label_balance_has_the_largest_class_first_and_missing_rows_last():
+    frame = pd.DataFrame({"y": ["yes", "no", "no", None, None, None, "maybe"]})
+    balance = results.label_balance(frame, "y")
+    assert balance["rows"].to_dict() == {"no": 2, "maybe": 1, "yes": 1, "(missing)": 3}
+    assert balance["share"].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_label_balance_of_many_numbers_is_in_ranges():
+    balance = results.label_balance(pd.DataFrame({"y": np.arange(100.0)}), "y")
+    assert balance["rows"].tolist() == [10] * 10
+    assert balance.index[0] == "0 to 9.9"
+
+
+def test_label_balance_of_few_numbers_is_by_number():
+    assert results.label_balance(pd.DataFrame({"y": [1, 0, 1]}), "y")["rows"].to_dict() == {1: 2, 0: 1}
+
+
+def test_a_misspelt_label_is_refused_with_the_nearest():
+    with pytest.raises(DataError, match="did you mean 'amount'"):
+        results.label_balance(mixed(), "amonut")
+
+
+def test_plot_label_shows_rows_and_share():
+    figure = results.plot_label(pd.DataFrame({"y": ["no"] * 3 + ["yes"]}), "y")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["3 (75.0%)", "1 (25.0%)"]
+    with pytest.raises(DataError, match="no rows"):
+        results.plot_label(pd.DataFrame({"y": []}), "y")
+
+
+def test_clean_data_passes_every_check():
+    assert set(statuses(clean()).values()) == {"passed"}
+    assert sorted(statuses(clean())) == [f"NB10{k}" for k in range(1, 9)]
+
+
+def test_regression_has_no_checks_of_classes():
+    checks = statuses(clean().assign(y=np.arange(100.0)), task="regression")
+    assert {"NB102", "NB103"}.isdisjoint(checks)
+    assert set(checks.values()) == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("code", "change", "words"),
+    [
+        ("NB101", {"y": [None] + ["no", "yes"] * 49 + ["no"]}, "1 of 100 rows have no label"),
+        ("NB102", {"y": ["yes"] * 16 + ["no"] * 84}, "yes, has 16 rows: 19.0% of the largest, no"),
+        ("NB102", {"y": ["no"] * 100}, "Only one class occurs: no"),
+        (
+            "NB103",
+            {"y": ["rare"] * 9 + ["no", "yes"] * 45 + ["no"]},
+            "fewer than 10 rows, too few for every fold: rare",
+        ),
+        ("NB104", {"b": "same"}, "one value only, or none: b"),
+        ("NB105", {"a": [None] * 41 + list(range(59))}, "more than 40% of the values missing: a"),
+        ("NB106", {"c": range(100)}, "another value in almost every row: c"),
+        ("NB106", {"c": [f"customer {k}" for k in range(100)]}, "another value in almost every row: c"),
+        ("NB107", {"a": [1.0] * 4 + list(range(2, 98)), "b": "p", "y": "no"}, "3 of 100 rows repeat an earlier row"),
+        ("NB108", {"c": [0, 1] * 50}, "values that decide the label in every row: c"),
+    ],
+)
+def test_each_check_notices_what_it_is_for(code, change, words):
+    frame = clean().assign(**change)
+    assert statuses(frame)[code] == "noticed"
+    assert words in findings(frame)[code]
+
+
+def test_checks_stay_quiet_just_above_their_limits():
+    frame = clean().assign(y=["yes"] * 17 + ["no"] * 83, a=[None] * 40 + list(range(60)))
+    checks = statuses(frame)
+    assert checks["NB102"] == "passed"
+    assert checks["NB105"] == "passed"
+
+
+def test_an_unknown_task_and_an_empty_table_are_refused():
+    with pytest.raises(UserErrorException, match="forecasting"):
+        results.data_checks(clean(), "y", "forecasting")
+    with pytest.raises(DataError, match="no rows"):
+        results.data_checks(clean().head(0), "y", "classification")

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from nbhelpers.errors import DataError
+from nbhelpers.results.frames import SentenceFrame, as_frame, require_column
+
+SENTENCE = "A sentence of more than fifty letters, which pandas would cut short in a notebook."
+
+
+def test_data_sets_and_frames_become_frames():
+    frame = pd.DataFrame({"a": [1]})
+    assert as_frame(frame) is frame
+    assert as_frame(SimpleNamespace(to_pandas_dataframe=lambda: frame)) is frame
+    with pytest.raises(DataError, match="str is neither"):
+        as_frame("data.csv")
+
+
+def test_a_column_name_is_checked_with_the_nearest_or_all():
+    frame = pd.DataFrame({"duration": [1], "age": [2]})
+    require_column(frame, "age")
+    with pytest.raises(DataError, match="did you mean 'duration'"):
+        require_column(frame, "durration")
+    with pytest.raises(DataError, match="duration, age"):
+        require_column(frame, "zzz")
+
+
+def test_sentences_are_shown_in_full_also_after_a_selection():
+    frame = SentenceFrame({"code": ["A", "B"], "finding": [SENTENCE, "Short."]})
+    for shown in (frame, frame[frame["code"] == "A"], frame.set_index("code")):
+        assert SENTENCE in shown._repr_html_()
+        assert SENTENCE in repr(shown)

@@ -1,0 +1,93 @@
+"""The same functions on a run that the local workspace really made."""
+
+from __future__ import annotations
+
+import pytest
+
+import nbhelpers.local as ml
+from nbhelpers import results
+from nbhelpers.errors import UserErrorException
+from nbhelpers.metrics import CLASSIFICATION_METRICS
+
+from .small_runs import bank_rows
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """An experiment with one finished run of four iterations on the registered data set bank:1."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NBHELPERS_HOME", str(tmp_path_factory.mktemp("workspace")))
+        workspace = ml.Workspace.from_config()
+        experiment = ml.Experiment(workspace, "bank")
+        with pytest.raises(UserErrorException, match="no pipeline run at all"):
+            results.find_run(ml, experiment)
+        target = ml.ComputeTarget.create(workspace, "cpu", ml.AmlCompute.provisioning_configuration(max_nodes=1))
+        store = workspace.get_default_datastore()
+        config = ml.AutoMLConfig(
+            "classification",
+            compute_target=target,
+            training_data=ml.Dataset.Tabular.register_pandas_dataframe(bank_rows(500, 1), store, "bank"),
+            label_column_name="y",
+            primary_metric="AUC_weighted",
+            iterations=4,
+            n_cross_validations=3,
+        )
+        pipeline = ml.Pipeline(workspace, [ml.AutoMLStep("automl_module", config)])
+        experiment.submit(pipeline, tags={"dataset": "bank:1"}).wait_for_completion(show_output=False)
+        yield experiment
+
+
+@pytest.fixture(scope="module")
+def run(experiment):
+    return results.find_run(ml, experiment)
+
+
+def test_an_unknown_id_is_refused_with_the_notebook_to_run(experiment):
+    with pytest.raises(UserErrorException, match=r"'nope'(.|\n)*03_train.ipynb"):
+        results.find_run(ml, experiment, "nope")
+
+
+def test_the_tables_agree_with_each_other(run):
+    board = results.leaderboard(run)
+    assert sorted(board["iteration"]) == [0, 1, 2, 3]
+    assert board["AUC_weighted"].is_monotonic_decreasing
+    assert (board["fold_std"] > 0).all()
+    assert (board["fit_seconds"] > 0).all()
+    table = results.metrics_table(run)
+    assert list(table.index) == sorted(CLASSIFICATION_METRICS)
+    best = board.iloc[0]
+    assert table.loc["AUC_weighted", best["iteration"]] == pytest.approx(best["AUC_weighted"])
+    assert results.timeline(run)["best_so_far"].iloc[-1] == best["AUC_weighted"]
+    assert f"iteration {best['iteration']}, AUC_weighted {best['AUC_weighted']:.4f} ±" in results.verdict(run)
+
+
+def test_the_weights_of_the_ensemble_sum_to_one(run):
+    members = results.ensemble(run)
+    assert members["weight"].sum() == pytest.approx(1)
+    assert set(members["iteration"]) <= {0, 1, 2}
+
+
+def test_guardrails_have_a_description(run):
+    table = results.guardrails(run).set_index("type")
+    assert table.loc["Class balancing detection", "status"] == "Alerted"
+    assert "yes" in table.loc["Class balancing detection", "details"]
+    assert (table["description"] != "").all()
+
+
+def test_the_best_model_is_tested_on_new_rows(run):
+    rows = bank_rows(300, 2)
+    report = results.test_report(run, rows)
+    assert report.label == "y"
+    assert report.metrics["AUC_weighted"] > 0.9
+    assert report.metrics["accuracy"] == pytest.approx((results.predict(run, rows)["prediction"] == rows["y"]).mean())
+    assert report.split["rows"].to_dict() == {"training": 500, "test": 300}
+    assert set(report.checks()["status"]) <= {"passed", "noticed"}
+    best = results.leaderboard(run).iloc[0]
+    assert report.comparison.loc["AUC_weighted", "validation"] == pytest.approx(best["AUC_weighted"])
+    assert report.importance().loc[0, "feature"] == "duration"
+
+
+@pytest.mark.parametrize("plot", ["plot_scores", "plot_tradeoff"])
+def test_the_search_is_drawn(run, plot):
+    labels = [text.get_text() for text in getattr(results, plot)(run).axes[0].get_legend().get_texts()]
+    assert labels[1:] == ["LightGBM", "RandomForest", "VotingEnsemble"]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import io
+
+import matplotlib.pyplot as plt
+import pytest
+
+from nbhelpers import results
+from nbhelpers.errors import UserErrorException
+
+from .small_runs import ChildRun, StepRun
+
+
+def png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def run_of(metric, *points):
+    """A search whose children have these (score, fit time)."""
+    children = [ChildRun(k, "LightGBM", score=score, fit_time=seconds) for k, (score, seconds) in enumerate(points)]
+    return StepRun(children, None, children[0], primary_metric=metric)
+
+
+def line(figure, label):
+    return next(line for line in figure.axes[0].lines if line.get_label() == label)
+
+
+def front(figure):
+    drawn = line(figure, "no other is better and faster")
+    return sorted(set(zip(drawn.get_xdata(orig=True), drawn.get_ydata(orig=True), strict=True)))
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def test_scores_show_each_algorithm_the_best_so_far_and_the_failed(bank_run):
+    figure = results.plot_scores(bank_run)
+    assert legend(figure) == ["best so far", "LogisticRegression", "RandomForest", "without a score"]
+    assert list(line(figure, "without a score").get_xdata()) == [2]
+    axes = figure.axes[0]
+    assert "higher is better" in axes.get_title(loc="left")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("iteration", "AUC_weighted")
+
+
+def test_the_pareto_front_leaves_out_what_another_beats_in_both():
+    figure = results.plot_tradeoff(run_of("accuracy", (0.90, 5.0), (0.80, 1.0), (0.85, 6.0), (0.70, 2.0), (0.95, 9.0)))
+    assert front(figure) == [(1.0, 0.80), (5.0, 0.90), (9.0, 0.95)]
+
+
+def test_the_pareto_front_of_an_error_has_the_low_ones():
+    figure = results.plot_tradeoff(run_of("normalized_mean_absolute_error", (0.3, 1.0), (0.4, 2.0), (0.1, 3.0)))
+    assert front(figure) == [(1.0, 0.3), (3.0, 0.1)]
+    assert "seconds" in figure.axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize("plot", ["plot_scores", "plot_tradeoff"])
+def test_a_run_without_scores_is_refused(plot):
+    with pytest.raises(UserErrorException, match="nothing to draw"):
+        getattr(results, plot)(run_of("accuracy", ("", 1.0)))
+
+
+def test_a_picture_is_the_same_every_time_and_in_a_dark_style(bank_run):
+    once = png(results.plot_scores(bank_run))
+    assert png(results.plot_scores(bank_run)) == once
+    with plt.style.context("dark_background"):
+        figure = results.plot_scores(bank_run)
+    assert png(figure) == once
+
+
+def test_pyplot_keeps_no_figure_that_a_notebook_would_show_twice(bank_run):
+    results.plot_scores(bank_run)
+    results.plot_tradeoff(bank_run)
+    assert plt.get_fignums() == []
+
+
+def test_the_time_of_an_ensemble_holds_that_of_its_members():
+    run = run_of("accuracy", (0.8, 1.0), (0.9, 2.0), (0.95, 0.5))
+    run.children[2].properties |= {"ensembled_iterations": "[0, 1]", "ensemble_weights": "[0.5, 0.5]"}
+    assert front(results.plot_tradeoff(run)) == [(1.0, 0.8), (2.0, 0.9), (3.5, 0.95)]

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nbhelpers import results
+from nbhelpers.errors import UserErrorException
+from nbhelpers.metrics import CLASSIFICATION_METRICS
+
+from .small_runs import ChildRun, StepRun
+
+
+def search(metric, *children):
+    return StepRun(list(children), None, children[0], primary_metric=metric)
+
+
+def child(number, score, algorithm="LightGBM", status="Completed", **facts):
+    return ChildRun(number, algorithm, status, score="" if score is None else score, run_preprocessor="", **facts)
+
+
+def with_ensemble():
+    """Children 0 to 3, and an ensemble of 3 (weight 0.75) and 1."""
+    members = {"ensembled_iterations": json.dumps([1, 3]), "ensemble_weights": json.dumps([0.25, 0.75])}
+    return search(
+        "AUC_weighted",
+        child(4, 0.95, "VotingEnsemble", fold_scores=json.dumps([0.94, 0.96]), **members),
+        child(3, 0.94),
+        child(2, None, "RandomForest", "Canceled"),
+        child(1, 0.9, "LogisticRegression"),
+        child(0, None, "RandomForest", "Failed", error="out of memory"),
+    )
+
+
+def test_leaderboard_has_the_best_first_and_the_failed_last():
+    board = results.leaderboard(with_ensemble())
+    assert list(board["iteration"]) == [4, 3, 1, 2, 0]
+    assert list(board["status"]) == ["Completed"] * 3 + ["Canceled", "Failed"]
+    assert list(board.columns[:4]) == ["iteration", "algorithm", "preprocessor", "AUC_weighted"]
+    assert board.loc[4, "reason"] == "out of memory"
+    assert board.loc[0, "fold_std"] == pytest.approx(np.std([0.94, 0.96], ddof=1))
+    assert board.attrs == {"primary_metric": "AUC_weighted", "higher_is_better": True}
+
+
+def test_leaderboard_of_an_error_has_the_lowest_first():
+    board = results.leaderboard(search("normalized_root_mean_squared_error", child(0, 0.2), child(1, 0.1)))
+    assert list(board["iteration"]) == [1, 0]
+    assert board.attrs["higher_is_better"] is False
+
+
+def test_leaderboard_of_a_real_search_takes_a_pipeline_run_or_its_step(bank_run):
+    board = results.leaderboard(bank_run)
+    pd.testing.assert_frame_equal(board, results.leaderboard(bank_run.step))
+    assert board.loc[board["iteration"] == 1, "fit_seconds"].item() == 1.5
+    assert board.iloc[-1][["status", "reason"]].tolist() == ["Failed", "The fold has one class only."]
+
+
+def test_equal_scores_keep_the_order_of_the_iterations():
+    board = results.leaderboard(search("accuracy", child(2, 0.5), child(0, 0.5), child(1, 0.5)))
+    assert list(board["iteration"]) == [0, 1, 2]
+
+
+def test_ensemble_lists_members_by_weight_with_their_own_score():
+    members = results.ensemble(with_ensemble())
+    assert members.to_dict("list") == {
+        "iteration": [3, 1],
+        "weight": [0.75, 0.25],
+        "algorithm": ["LightGBM", "LogisticRegression"],
+        "preprocessor": ["", ""],
+        "AUC_weighted": [0.94, 0.9],
+    }
+
+
+def test_a_stack_without_weights_still_lists_its_members():
+    stack = child(1, 0.9, "StackEnsemble", ensembled_iterations="[0]")
+    members = results.ensemble(search("accuracy", child(0, 0.8), stack))
+    assert members["iteration"].tolist() == [0]
+    assert members["weight"].isna().all()
+
+
+def test_without_an_ensemble_the_table_of_members_is_empty(bank_run):
+    members = results.ensemble(bank_run)
+    assert members.empty
+    assert list(members.columns) == ["iteration", "weight", "algorithm", "preprocessor", "AUC_weighted"]
+
+
+def test_verdict_tells_what_the_ensemble_adds():
+    assert results.verdict(with_ensemble()) == (
+        "Best of 3 pipelines: VotingEnsemble of iteration 4, AUC_weighted 0.9500 ± 0.0141 "
+        "(mean ± standard deviation over the folds); "
+        "the best single one, LightGBM of iteration 3, has 0.9400, 0.0100 lower."
+    )
+
+
+def test_verdict_of_a_single_best_compares_with_the_next():
+    run = search("normalized_mean_absolute_error", child(0, 0.25), child(1, 0.2))
+    assert results.verdict(run).endswith("; the next single one, LightGBM of iteration 0, has 0.2500, 0.0500 higher.")
+
+
+def test_verdict_of_a_lone_child_and_of_none():
+    assert results.verdict(search("accuracy", child(0, 0.5))) == (
+        "Best of 1 pipelines: LightGBM of iteration 0, accuracy 0.5000."
+    )
+    with pytest.raises(UserErrorException, match="None of the 1 children"):
+        results.verdict(search("accuracy", child(0, None, status="Failed")))
+
+
+def test_guardrails_are_a_row_each(bank_run):
+    assert results.guardrails(bank_run).to_dict("records") == [
+        {
+            "type": "Class balancing detection",
+            "status": "Alerted",
+            "description": "A small class was found.",
+            "details": "Size of the smallest class: 60, Name: yes",
+        }
+    ]
+
+
+def test_a_run_without_guardrails_has_an_empty_table(bank_run, monkeypatch):
+    for nothing in ({}, None, []):
+        monkeypatch.setattr(bank_run.step, "get_guardrails", lambda found=nothing, **_: found)
+        assert results.guardrails(bank_run).empty
+
+
+def test_metrics_table_has_plain_numbers_by_name_and_iteration(bank_run):
+    table = results.metrics_table(bank_run)
+    assert list(table.index) == sorted(CLASSIFICATION_METRICS)
+    assert list(table.columns) == [0, 1, 10]
+    assert set(table.dtypes.map(str)) == {"float64"}
+    board = results.leaderboard(bank_run).set_index("iteration")
+    for iteration in table:
+        assert table.loc["AUC_weighted", iteration] == pytest.approx(board.loc[iteration, "AUC_weighted"])
+
+
+def test_timeline_keeps_the_best_so_far_over_failed_children():
+    table = results.timeline(with_ensemble())
+    assert list(table["iteration"]) == [0, 1, 2, 3, 4]
+    assert table["best_so_far"].isna().tolist() == [True, False, False, False, False]
+    assert table["best_so_far"].tolist()[1:] == [0.9, 0.9, 0.94, 0.95]
+
+
+def test_timeline_of_an_error_goes_down():
+    table = results.timeline(search("normalized_mean_absolute_error", child(0, 0.2), child(1, 0.3), child(2, 0.1)))
+    assert table["best_so_far"].tolist() == [0.2, 0.2, 0.1]
