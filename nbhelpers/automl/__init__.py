@@ -1,1 +1,64 @@
 """The search for a model: data frames in, a fitted ensemble and a record of every child out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbhelpers.automl.engine import search
+    from nbhelpers.automl.featurize import DataTransformer
+    from nbhelpers.automl.folds import infer_task, stratified_split
+    from nbhelpers.automl.records import Child, Pool, Result, SerialPool
+    from nbhelpers.automl.settings import Settings, check_settings
+
+__all__ = [
+    "TRUSTED_TYPES",
+    "VERSION_PACKAGES",
+    "Child",
+    "DataTransformer",
+    "Pool",
+    "Result",
+    "SerialPool",
+    "Settings",
+    "check_settings",
+    "infer_task",
+    "search",
+    "stratified_split",
+]
+
+#: What skops must be told to trust in a stored model, beyond what it trusts itself.
+TRUSTED_TYPES: tuple[str, ...] = (
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "nbhelpers.automl.columns.Column",
+    "nbhelpers.automl.ensemble.PreFittedSoftVotingClassifier",
+    "nbhelpers.automl.ensemble.PreFittedVotingRegressor",
+    "nbhelpers.automl.featurize.DataTransformer",
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+)
+
+#: Packages whose versions decide whether a stored model can be loaded and predicts the same.
+VERSION_PACKAGES: tuple[str, ...] = ("nbhelpers", "scikit-learn", "lightgbm", "numpy", "scipy", "pandas", "skops")
+
+_MODULES = {
+    "Child": "records",
+    "DataTransformer": "featurize",
+    "Pool": "records",
+    "Result": "records",
+    "SerialPool": "records",
+    "Settings": "settings",
+    "check_settings": "settings",
+    "infer_task": "folds",
+    "search": "engine",
+    "stratified_split": "folds",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

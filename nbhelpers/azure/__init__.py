@@ -15,6 +15,7 @@ SOURCES = {
     "AutoMLStep": "azureml.pipeline.steps",
     "ComputeTarget": "azureml.core.compute",
     "ComputeTargetException": "azureml.core.compute_target",
+    "DataType": "azureml.data.dataset_factory",
     "Dataset": "azureml.core",
     "Datastore": "azureml.core",
     "Experiment": "azureml.core",

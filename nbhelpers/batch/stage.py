@@ -14,6 +14,10 @@ from typing import Any
 from nbhelpers.batch.failure import Failure, ended_early
 
 START_TIMEOUT = 120  # seconds for a kernel to start; a busy machine takes a while
+_KERNEL_ENVIRONMENT = {
+    "NBHELPERS_CANCEL_ON_INTERRUPT": "1",  # nobody is left to wait for a run when a batch is stopped
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the kernel prints a warning of the debugger
+}
 #: After Ctrl-C a cell has this many seconds to clean up (such as cancelling the run that it waits for).
 GRACE = 15
 
@@ -104,7 +108,6 @@ def execute(
         Why it did not run to its end; None if it did.
     """
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not a user's of the same name
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else the kernel prints a warning of the debugger
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from jupyter_client.manager import AsyncKernelManager
@@ -112,7 +115,10 @@ def execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     class Kernel(AsyncKernelManager):
-        """Says which process group it has started: nbclient offers no other way to learn it."""
+        """Has an environment of its own, and says which process group it has started: nbclient offers neither."""
+
+        async def _async_pre_start_kernel(self, **kwargs: Any) -> Any:
+            return await super()._async_pre_start_kernel(**kwargs, env=os.environ | _KERNEL_ENVIRONMENT)
 
         async def _async_post_start_kernel(self, **kwargs: Any) -> None:
             await super()._async_post_start_kernel(**kwargs)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -73,6 +74,7 @@ runs = sa.Table(
     sa.Column("ended", sa.String),
     sa.Column("pid", sa.Integer),
     sa.Column("heartbeat", sa.Float),  # seconds since the epoch
+    sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("error", sa.JSON),
     sa.Column("definition", sa.JSON, nullable=False),
     sa.Column("properties", sa.JSON, nullable=False),
@@ -93,6 +95,17 @@ models = sa.Table(
 def now() -> str:
     """The time as the store keeps it: ISO 8601, UTC, in microseconds."""
     return datetime.now(UTC).isoformat()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees either nothing or the whole content; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def home_folder() -> Path:
@@ -120,12 +133,13 @@ class Store:
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction that holds the write lock from its first statement on."""
         with self._guard(), self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection for reading, which never waits for a writer."""
-        with self._guard(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._guard(), self._engine.connect() as connection:
             yield connection
 
     def one(self, statement: sa.Select[Any]) -> sa.RowMapping | None:
@@ -185,17 +199,15 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
             f"The workspace folder {home} cannot be created: {error.strerror}.",
             "Set NBHELPERS_HOME to a folder that you may write to.",
         ) from error
-    engine = sa.create_engine(f"sqlite:///{home / 'workspace.db'}", connect_args={"timeout": 30.0})
+    # Autocommit: neither the driver nor SQLAlchemy opens a transaction by itself; `Store.writing` does.
+    engine = sa.create_engine(
+        f"sqlite:///{home / 'workspace.db'}", isolation_level="AUTOCOMMIT", connect_args={"timeout": 30.0}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy's recipe: the driver must not open transactions itself
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     store = Store(home, engine)
     try:

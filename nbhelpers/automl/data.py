@@ -1,0 +1,158 @@
+"""Checks of the training table, and the arrays that a search works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nbhelpers.automl.columns import read, strings
+from nbhelpers.automl.featurize import DataTransformer
+from nbhelpers.automl.folds import assign_folds, count_folds
+from nbhelpers.automl.settings import Settings
+from nbhelpers.errors import DataError
+
+#: Fewer rows than this say nothing about a model.
+_LEAST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What every task of a search needs; plain arrays, so that it can be sent to other processes.
+
+    Attributes
+    ----------
+    matrix : (n, width) array of float
+        What the `DataTransformer` made of the training table.
+    target : (n,) array
+        Class numbers of a classification, values of a regression.
+    labels : (n,) array
+        The target as the user gave it.
+    classes : (C,) array or None
+        The sorted labels of a classification.
+    folds : (n,) array of int
+        The fold in which a row is scored.
+    categorical : list of int
+        Columns of the matrix that hold categories.
+    primary_metric : str
+    threads : int
+        Threads of each task.
+    """
+
+    matrix: npt.NDArray[np.float64]
+    target: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+    classes: npt.NDArray[Any] | None
+    folds: npt.NDArray[np.int64]
+    categorical: list[int]
+    primary_metric: str
+    threads: int
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return int(self.folds.max()) + 1
+
+    @property
+    def y_range(self) -> tuple[float, float]:
+        """Least and greatest target of a regression."""
+        return float(self.target.min()), float(self.target.max())
+
+
+def prepare(X: pd.DataFrame, y: pd.Series[Any], settings: Settings) -> tuple[DataTransformer, TrainingData]:
+    """Check a training table, decide its featurization and draw the folds.
+
+    Raises
+    ------
+    DataError
+        The table or the label cannot be learned from; the message says why.
+    """
+    if len(X) != len(y):
+        raise DataError(f"The table has {len(X):,} rows and the label {len(y):,}.", "Give one label for each row.")
+    labeled = y.notna().to_numpy()
+    if not labeled.all() and not settings.exclude_nan_labels:
+        raise DataError(
+            f"The label {y.name!r} is missing in {(~labeled).sum():,} rows.",
+            "Fill in or drop these rows, or set exclude_nan_labels=True to leave them out.",
+        )
+    X, y = X[labeled], y[labeled]
+    if len(X) < max(_LEAST_ROWS, 2 * (settings.n_cross_validations or 0)):
+        raise DataError(
+            f"There are {len(X):,} rows with a label, which is too few to train and judge a model.",
+            f"Give at least {_LEAST_ROWS} rows, and two for each fold.",
+        )
+    classes: npt.NDArray[Any] | None = None
+    if settings.task == "classification":
+        labels, classes, target = _classes(y)
+        strata = target
+    else:
+        labels = target = _values(y)
+        strata = np.zeros(len(y))
+    transformer = DataTransformer(settings.featurization)
+    matrix = transformer.fit_transform(X)
+    n_folds = settings.n_cross_validations or count_folds(len(X))
+    data = TrainingData(
+        matrix=matrix,
+        target=target,
+        labels=labels,
+        classes=classes,
+        folds=assign_folds(strata, n_folds, settings.seed),
+        categorical=transformer.categorical_,
+        primary_metric=settings.primary_metric,
+        threads=settings.max_cores_per_iteration,
+    )
+    return transformer, data
+
+
+def _classes(y: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """The labels as a plain array, the sorted classes, and the class number of each row."""
+    kind = pd.api.types.infer_dtype(y)
+    labels: npt.NDArray[Any]
+    if pd.api.types.is_bool_dtype(y.dtype) or kind == "boolean":
+        labels = y.to_numpy(dtype=bool)
+    elif pd.api.types.is_numeric_dtype(y.dtype) or kind in ("integer", "floating", "mixed-integer-float"):
+        numbers = pd.to_numeric(y).to_numpy(dtype=float)
+        # Whole numbers become floats where a label is missing; a reader expects to get whole ones back.
+        labels = numbers.astype(np.int64) if (numbers == np.floor(numbers)).all() else numbers
+    else:
+        labels = strings(y).fillna("").to_numpy(dtype=str)
+    classes, target, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise DataError(
+            f"The label {y.name!r} has the single value {classes[0]!s}, so there is nothing to tell apart.",
+            "Choose another label column, or add rows of another class.",
+        )
+    if len(classes) > len(y) / 2:
+        raise DataError(
+            f"The label {y.name!r} has {len(classes):,} different values in {len(y):,} rows.",
+            "Use task='regression' for a quantity, or choose a label with values that repeat.",
+        )
+    if np.sort(counts)[-2] < 2:
+        raise DataError(
+            f"All rows but a few have the label {classes[counts.argmax()]!s}; every other class has a single row, "
+            "which cannot be trained on and scored at the same time.",
+            "Add rows of the other classes: at least two of one of them.",
+        )
+    return labels, classes, target
+
+
+def _values(y: pd.Series[Any]) -> npt.NDArray[Any]:
+    """The values of a regression's label."""
+    try:
+        values = read(y, "number")
+    except DataError as error:
+        raise DataError(
+            f"The label {y.name!r} cannot be predicted as a quantity. {error.problem}",
+            "Use task='classification', or choose a label of numbers.",
+        ) from None
+    if np.isnan(values).any():
+        raise DataError(f"The label {y.name!r} holds an infinite value.", "Correct or drop these rows.")
+    if values.min() == values.max():
+        raise DataError(
+            f"The label {y.name!r} is {values[0]:g} in every row, so there is nothing to predict.",
+            "Choose another label column.",
+        )
+    return values

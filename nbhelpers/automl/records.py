@@ -1,0 +1,123 @@
+"""What goes into a search and comes out of it: the pool, the children and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from sklearn.pipeline import Pipeline
+
+
+class Pool(Protocol):
+    """Where a search has its work done.
+
+    The functions that a search submits are module-level, and they and their arguments can be pickled. The first
+    argument is the same `TrainingData` each time: a pool of processes may keep a copy where its workers are. A pool
+    that can stop a running task should do so when the task's future is cancelled.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at a time."""
+        ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Run a function soon, and give the future of its value."""
+        ...
+
+
+class SerialPool:
+    """A pool of one slot in this process: `submit` returns when the task is done."""
+
+    slots = 1
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Run a function now; an exception goes into the future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@dataclass(frozen=True)
+class Child:
+    """One model that was tried.
+
+    Attributes
+    ----------
+    iteration : int
+        Its number in the search, from 0.
+    algorithm, preprocessor : str
+        Azure ML's name of the algorithm, and what its pipeline does before it (empty for nothing).
+    parameters : dict
+        JSON-able arguments of the estimator. For LightGBM ``n_estimators`` is the mean over the folds of the number of
+        trees that early stopping chose.
+    status : "Completed", "Failed" or "Canceled"
+    score : float or None
+        The primary metric, None unless completed.
+    metrics : dict of str to float
+        Means over the folds that could compute the metric.
+    fold_scores : list of float
+        The primary metric of each fold.
+    tables : dict of str to dict
+        ``confusion_matrix`` and ``accuracy_table``, or ``residuals`` and ``predicted_true``, summed over the folds.
+    fit_seconds, predict_seconds : float
+        Sums over the folds.
+    error : str or None
+        Why it failed or was canceled.
+    predictions : array or None
+        Out-of-fold: probabilities of shape (n, C), or values of shape (n,), in the order of the rows with a label.
+    weights : dict of int to float
+        The members of an ensemble by iteration; empty otherwise.
+    """
+
+    iteration: int
+    algorithm: str
+    preprocessor: str
+    parameters: dict[str, Any]
+    status: str
+    score: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    fold_scores: list[float] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    error: str | None = None
+    predictions: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    weights: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What a search found.
+
+    Attributes
+    ----------
+    children : list of Child
+        By iteration.
+    best : Child or None
+        The best completed child; None if the search was canceled before one completed.
+    model : Pipeline or None
+        The best child's model, fitted on all rows; it takes a raw data frame. None if the search was canceled.
+    ended_by : "iterations", "experiment_timeout", "early_stopping", "exit_score" or "canceled"
+    guardrails : list of dict
+        See `nbhelpers.automl.guardrails`.
+    classes : list or None
+        The sorted labels of a classification.
+    n_folds : int
+    """
+
+    children: list[Child]
+    best: Child | None
+    model: Pipeline | None
+    ended_by: str
+    guardrails: list[dict[str, Any]]
+    classes: list[Any] | None
+    n_folds: int

@@ -1,0 +1,156 @@
+"""AutoMLConfig: what a search is asked for, checked when it is written down."""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbhelpers import automl
+from nbhelpers.errors import ConfigException, UserErrorException
+from nbhelpers.local.compute import ComputeTarget
+from nbhelpers.local.names import nearest
+from nbhelpers.local.sources import copy_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nbhelpers.local.tabular import TabularDataset
+
+OWN = ("path", "debug_log", "compute_target", "training_data", "label_column_name")
+
+
+class AutoMLConfig:
+    """Data, target column and settings of an AutoML search.
+
+    Everything is checked here, and one error lists all that is wrong (the SDK finds most of it only when the pipeline
+    is built or runs, and ignores a misspelt name).
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    path : str or Path, optional
+        The SDK's folder of scripts: not created, not copied and not part of what decides on reuse.
+    compute_target : ComputeTarget
+    training_data : TabularDataset, DataFrame, str or Path
+        A data set; here also a data frame, or the path of a CSV or Parquet file.
+    label_column_name : str
+        The column to predict.
+    debug_log : str, optional
+        Accepted and not used: each run keeps its log.
+    **settings
+        The fields of `nbhelpers.automl.Settings` under the SDK's names, such as ``primary_metric``.
+
+    Raises
+    ------
+    ConfigException
+        A setting is unknown or has a wrong value, or the data has no such label.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        path: str | Path | None = None,
+        *,
+        compute_target: ComputeTarget | None = None,
+        training_data: TabularDataset | pd.DataFrame | str | Path | None = None,
+        label_column_name: str | None = None,
+        debug_log: str = "automl.log",
+        **settings: Any,
+    ) -> None:
+        self.path = path
+        self.debug_log = debug_log
+        problems = []
+        for name in list(settings):
+            # A misspelt name of an argument above; misspelt settings are found by the engine.
+            if near := get_close_matches(name, OWN, n=1, cutoff=0.8):
+                del settings[name]
+                problems.append(f"There is no setting {name!r}. Did you mean {near[0]!r}?")
+        if not isinstance(compute_target, ComputeTarget):
+            problems.append(
+                f"compute_target={compute_target!r} is not a compute target: pass ComputeTarget(workspace, name)."
+            )
+        try:
+            dataset = _tabular(training_data)
+            problems += _label_problems(dataset, label_column_name)
+        except UserErrorException as error:
+            problems.append(f"training_data: {error.problem} {error.remedy}")
+        try:
+            self.settings = automl.check_settings(task, settings)
+        except ConfigException as error:
+            problems += [line.removeprefix("- ") for line in error.problem.splitlines() if line.startswith("- ")] or [
+                error.problem
+            ]
+        if problems or compute_target is None or label_column_name is None:
+            raise ConfigException(
+                "\n".join(["The AutoMLConfig cannot be used:", *(f"- {problem}" for problem in problems)]),
+                "correct or remove what is named above",
+            )
+        self.task = task
+        self.compute_target = compute_target
+        self.training_data = dataset
+        self.label_column_name = label_column_name
+
+    def definition(self) -> dict[str, Any]:
+        """What a worker needs to run the search, as JSON."""
+        data, settings = self.training_data, self.settings.to_dict()
+        table = self.compute_target.workspace.store.data_folder / data.materialize().name
+        if not table.is_file():  # the data was read into another workspace folder
+            copy_atomically(data.materialize(), table)
+        folds = settings["n_cross_validations"]
+        return {
+            "settings": settings,
+            "dataset": f"{data.name}:{data.version}" if data.name else None,
+            "data_digest": data.digest,
+            "label_column_name": self.label_column_name,
+            "compute_target": self.compute_target.name,
+            "properties": {
+                "task": self.task,
+                "primary_metric": settings["primary_metric"],
+                "num_iterations": str(settings["iterations"]),
+                "num_cross_validation": "auto" if folds is None else str(folds),
+                "seed": str(settings["seed"]),
+                "label_column_name": self.label_column_name,
+                "AMLSettingsJsonString": json.dumps(settings),
+            },
+        }
+
+    def __repr__(self) -> str:
+        return f"AutoMLConfig(task={self.task!r}, label_column_name={self.label_column_name!r})"
+
+
+def _tabular(data: Any) -> TabularDataset:
+    """The training data as a data set."""
+    import pandas as pd
+
+    from nbhelpers.local.dataset import Dataset, TabularDataset
+
+    if isinstance(data, TabularDataset):
+        return data
+    if isinstance(data, pd.DataFrame):
+        return Dataset.Tabular.from_pandas_dataframe(data)
+    if isinstance(data, str | Path):
+        if Path(data).suffix.lower() in (".parquet", ".pq"):
+            return Dataset.Tabular.from_parquet_files(data)
+        return Dataset.Tabular.from_delimited_files(data)
+    raise UserErrorException(
+        f"{type(data).__name__} is not a data set.", "Pass a TabularDataset, a data frame or the path of a file."
+    )
+
+
+def _label_problems(dataset: TabularDataset, label: Any) -> list[str]:
+    columns = dataset.columns
+    if label not in columns:
+        near = nearest(label, columns)
+        hint = f"Did you mean {near!r}?" if near else f"It has: {', '.join(columns)}."
+        return [f"label_column_name={label!r} is not a column of the training data. {hint}"]
+    if len(columns) == 1:
+        return [f"The training data has no column besides the label {label!r}."]
+    values = dataset.keep_columns([label]).to_pandas_dataframe()[label]
+    found = values.nunique()
+    if found == 0:
+        return [f"The label column {label!r} is empty."]
+    if found == 1:
+        return [f"The label column {label!r} has only one value, {values.dropna().iloc[0]!r}: nothing can be learned."]
+    return []

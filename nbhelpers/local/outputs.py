@@ -1,0 +1,77 @@
+"""Outputs of a pipeline run, as files to download."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from nbhelpers.errors import UserErrorException
+
+
+class PortDataReference:
+    """One output of a pipeline run; get it with `PipelineRun.get_pipeline_output`.
+
+    Attributes
+    ----------
+    path_on_datastore : str
+        ``azureml/<step run id>/<name of the PipelineData>``; `download` keeps this path below its folder.
+    """
+
+    def __init__(self, source: Path, path_on_datastore: str) -> None:
+        self._source = source
+        self.path_on_datastore = path_on_datastore
+
+    @property
+    def _path_on_datastore(self) -> str:
+        return self.path_on_datastore
+
+    def download(self, local_path: str | Path, overwrite: bool | None = None, show_progress: bool | None = None) -> int:
+        """Copy the output below a folder.
+
+        Parameters
+        ----------
+        local_path : str or Path
+            The folder; the file lands in it at `path_on_datastore`.
+        overwrite : bool, optional
+            False keeps a file that is already there.
+        show_progress : bool, optional
+            False prints nothing.
+
+        Returns
+        -------
+        int
+            Number of files.
+
+        Raises
+        ------
+        UserErrorException
+            The run has not made the output (yet), or the folder cannot be written to.
+        """
+        if not self._source.is_file():
+            raise UserErrorException(
+                f"The output {self.path_on_datastore} is not there: its run has not finished, or was cleaned away.",
+                "wait with pipeline_run.wait_for_completion(), or run the pipeline again",
+            )
+        say = print if show_progress is not False else _silent
+        target = Path(local_path) / self.path_on_datastore
+        if overwrite is False and target.exists():
+            say(f"Path already exists. Skipping download for {self.path_on_datastore}")
+            return 0
+        say(f"Downloading {self.path_on_datastore}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._source, target)
+        except OSError as error:
+            raise UserErrorException(
+                f"The output cannot be written to {target}: {error.strerror}.",
+                "give a folder that you may write to, on a disk with room",
+            ) from error
+        say(f"Downloaded {self.path_on_datastore}, 1 files out of an estimated total of 1")
+        return 1
+
+    def __repr__(self) -> str:
+        return f"PortDataReference({self.path_on_datastore!r})"
+
+
+def _silent(*_values: object) -> None:
+    """Print nothing."""

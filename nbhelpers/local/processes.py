@@ -1,0 +1,142 @@
+"""Worker processes: starting one for a run, and noticing that it is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from nbhelpers.errors import StoreError
+from nbhelpers.local.store import Store, now, runs
+
+#: States of a run that has not ended.
+RUNNING = ("NotStarted", "Queued", "Running")
+#: Seconds between two heartbeats of a worker.
+BEAT = 1.0
+#: Seconds without a heartbeat after which a worker counts as dead.
+STALE = 15.0
+SILENT = "worker process stopped answering"
+#: The error record of a run that was cancelled.
+CANCELED = {"code": "Canceled", "message": "The run was cancelled.", "reason": "cancelled on request"}
+
+# Kept so that an ended worker is reaped: until then its process id looks alive.
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def log_file(store: Store, step_id: str) -> Path:
+    """Where a step run's log is kept."""
+    return store.run_folder(step_id) / "log.txt"
+
+
+def start_worker(store: Store, run_id: str, step_id: str) -> None:
+    """Start the worker of a pipeline run, in a session of its own so that it outlives this process.
+
+    Raises
+    ------
+    StoreError
+        The system did not start the process, or the log cannot be written; the run is Failed.
+    """
+    log = log_file(store, step_id)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                # -P: no module in the current folder can shadow one that the worker imports.
+                [sys.executable, "-P", "-m", "nbhelpers.local.worker", run_id],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=store.home,
+                env=os.environ | {"NBHELPERS_HOME": str(store.home)},
+            )
+    except OSError as error:
+        problem = f"The worker process of run {run_id} could not be started: {error.strerror}."
+        finish(store, run_id, "Failed", {"code": "WorkerLost", "message": problem, "reason": str(error.strerror)})
+        raise StoreError(problem, f"check that {store.home} can be written to and that memory is left") from error
+    _started[process.pid] = process
+    with store.writing() as connection:
+        connection.execute(runs.update().where(runs.c.id == run_id).values(pid=process.pid, heartbeat=time.time()))
+
+
+def finish(
+    store: Store,
+    run_id: str,
+    status: str,
+    error: Mapping[str, str] | None = None,
+    step_values: Mapping[str, Any] | None = None,
+) -> bool:
+    """End a pipeline run and its step in one transaction, unless something else has ended it.
+
+    Parameters
+    ----------
+    store : Store
+    run_id : str
+        The pipeline run.
+    status : {"Finished", "Failed", "Canceled"}
+    error : mapping, optional
+        ``code``, ``message`` and ``reason`` of a failure.
+    step_values : mapping, optional
+        Columns of the step's row to set, too.
+
+    Returns
+    -------
+    bool
+        Whether this call ended the run.
+    """
+    end = {"status": status, "ended": now(), "error": dict(error) if error else None}
+    with store.writing() as connection:
+        ended = connection.execute(runs.update().where(runs.c.id == run_id, runs.c.status.in_(RUNNING)).values(**end))
+        if ended.rowcount:
+            step = runs.update().where(runs.c.parent_id == run_id)
+            connection.execute(step.values(**end, **(step_values or {})))
+    return bool(ended.rowcount)
+
+
+def settle(store: Store, run_id: str) -> None:
+    """End a pipeline run whose worker is gone: as Failed, or as Canceled if that was asked for."""
+    reason = _loss(_row(store, run_id))
+    if reason == SILENT:
+        time.sleep(2 * BEAT)  # when a machine wakes from sleep, every heartbeat is old for a moment
+        reason = _loss(_row(store, run_id))
+    if not reason:
+        return
+    if _row(store, run_id)["cancel_requested"]:
+        finish(store, run_id, "Canceled", CANCELED)
+    else:
+        finish(store, run_id, "Failed", {"code": "WorkerLost", "message": f"The {reason}.", "reason": reason})
+
+
+def _loss(row: sa.RowMapping) -> str | None:
+    """Why the worker of a run that has not ended counts as gone; None while it does not."""
+    if row["status"] not in RUNNING:
+        return None
+    if row["pid"] is not None and not _is_alive(row["pid"]):
+        return "worker process died"
+    return SILENT if time.time() - row["heartbeat"] > STALE else None
+
+
+def _row(store: Store, run_id: str) -> sa.RowMapping:
+    row = store.one(sa.select(runs).where(runs.c.id == run_id))
+    assert row is not None  # noqa: S101 - callers have read the run already
+    return row
+
+
+def _is_alive(pid: int) -> bool:
+    if pid in _started:
+        return _started[pid].poll() is None
+    if sys.platform == "win32":  # where os.kill ends the process; its heartbeat has to tell
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's process: it lives
+        return True
+    return True

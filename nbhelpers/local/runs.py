@@ -1,0 +1,302 @@
+"""Runs: of a pipeline, of its AutoML step, and of the step's children."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import sqlalchemy as sa
+
+from nbhelpers.errors import UserErrorException
+from nbhelpers.local.display import html_table
+from nbhelpers.local.names import nearest
+from nbhelpers.local.outputs import PortDataReference
+from nbhelpers.local.processes import RUNNING, settle
+from nbhelpers.local.store import runs
+from nbhelpers.local.waiting import follow_pipeline, wait
+
+if TYPE_CHECKING:
+    from nbhelpers.local.experiment import Experiment
+    from nbhelpers.local.step_runs import AutoMLRun
+    from nbhelpers.local.workspace import Workspace
+
+
+class Run:
+    """A run of any kind; of itself, a child of an AutoML step.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    run_id : str
+
+    Raises
+    ------
+    UserErrorException
+        The experiment has no such run, or it is of another kind.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    id : str
+    name : str
+    """
+
+    kind: ClassVar[str] = "child"
+
+    def __init__(self, experiment: Experiment, run_id: str) -> None:
+        self.experiment = experiment
+        self.id = run_id
+        self._store = experiment.workspace.store
+        row = self._store.one(sa.select(runs).where(runs.c.id == run_id))
+        if row is None:
+            raise UserErrorException(
+                f"The workspace has no run {run_id!r}.", "take the id of one of experiment.get_runs()"
+            )
+        if row["experiment"] != experiment.name:
+            raise UserErrorException(
+                f"Run {run_id} is not in experiment {experiment.name!r}.",
+                f"it is in {row['experiment']!r}: use Experiment(workspace, {row['experiment']!r})",
+            )
+        if row["kind"] != self.kind:
+            raise UserErrorException(
+                f"Run {run_id} is a {row['kind']} run, not a {self.kind} run.",
+                "use Run.get(workspace, run_id), which knows the kind",
+            )
+        self.name: str = row["name"]
+        self._parent_id: str | None = row["parent_id"]
+
+    @staticmethod
+    def get(workspace: Workspace, run_id: str) -> Run:
+        """Get a run of any kind by its id."""
+        from nbhelpers.local.experiment import Experiment
+        from nbhelpers.local.step_runs import AutoMLRun
+
+        row = workspace.store.one(sa.select(runs.c.experiment, runs.c.kind).where(runs.c.id == run_id))
+        if row is None:
+            raise UserErrorException(
+                f"The workspace has no run {run_id!r}.", "take the id of one of experiment.get_runs()"
+            )
+        classes: dict[str, type[Run]] = {"pipeline": PipelineRun, "step": AutoMLRun, "child": Run}
+        return classes[row["kind"]](Experiment(workspace, row["experiment"]), run_id)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Facts about the run, all as text."""
+        return dict(self._row()["properties"])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the run."""
+        return dict(self._row()["tags"])
+
+    @property
+    def status(self) -> str:
+        """As `get_status`."""
+        return self.get_status()
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Add tags, or give existing ones new values."""
+        mine = runs.c.id == self.id
+        with self._store.writing() as connection:
+            old: dict[str, str] = connection.execute(sa.select(runs.c.tags).where(mine)).scalar_one()
+            connection.execute(runs.update().where(mine).values(tags=old | dict(tags)))
+
+    def get_status(self) -> str:
+        """State of the run: for a child Completed, Failed or Canceled; see `PipelineRun` for the others."""
+        return str(self._row()["status"])
+
+    def get_details(self) -> dict[str, Any]:
+        """State, times, properties, warnings and the error of the run, under the SDK's names.
+
+        ``status`` is that of the SDK's generic run record, which says Completed where `get_status` says Finished.
+        """
+        row = self._row()
+        details = {
+            "runId": row["id"],
+            "status": "Completed" if row["status"] == "Finished" else row["status"],
+            "startTimeUtc": row["started"],
+            "endTimeUtc": row["ended"],
+            "properties": dict(row["properties"]),
+            "warnings": self._warnings(row["properties"]),
+        }
+        return details | ({"error": {"error": row["error"]}} if row["error"] else {})
+
+    def get_metrics(self) -> dict[str, Any]:
+        """The metrics: numbers, and references to the tables in the run's files."""
+        return dict(self._row()["metrics"])
+
+    def get_file_names(self) -> list[str]:
+        """The files of the run, for `download_file`."""
+        folder = self._folder()
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    def download_file(self, name: str, output_file_path: str | Path | None = None) -> None:
+        """Copy a file of the run.
+
+        Parameters
+        ----------
+        name : str
+            One of `get_file_names`.
+        output_file_path : str or Path, optional
+            Where to; a folder gets the file under its own name. Default: the current folder.
+
+        Raises
+        ------
+        UserErrorException
+            The run has no such file.
+        """
+        if name not in (names := self.get_file_names()):
+            near = nearest(name, names)
+            raise UserErrorException(
+                f"Run {self.id} has no file {name!r}; it has: {', '.join(names) or 'none'}.",
+                f"use {near!r}" if near else "use one of these names",
+            )
+        target = Path(output_file_path or ".")
+        if target.is_dir():
+            target /= Path(name).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self._folder() / name, target)
+
+    def _folder(self) -> Path:
+        return self._store.run_folder(self.id)
+
+    def _row(self) -> sa.RowMapping:
+        row = self._store.one(sa.select(runs).where(runs.c.id == self.id))
+        if row is None:
+            raise UserErrorException(f"Run {self.id} was removed from the workspace.", "use another run")
+        return row
+
+    def _warnings(self, _properties: Mapping[str, str]) -> list[dict[str, str]]:
+        return []
+
+    def __repr__(self) -> str:
+        return (
+            f"Run(Experiment: {self.experiment.name},\nId: {self.id},\n"
+            f"Type: {type(self).__name__},\nStatus: {self.get_status()})"
+        )
+
+    def _repr_html_(self) -> str:
+        row = (self.experiment.name, self.id, type(self).__name__, self.get_status())
+        return html_table(("Experiment", "Id", "Type", "Status"), [row])
+
+
+class PipelinePart(Run):
+    """A pipeline run or one of its steps: what a worker process works on."""
+
+    def _pipeline_id(self) -> str:
+        return self.id
+
+    def get_status(self) -> str:
+        """State of the run: NotStarted, Running, Finished, Failed or Canceled."""
+        status = super().get_status()
+        if status in RUNNING:
+            settle(self._store, self._pipeline_id())
+            status = super().get_status()
+        return status
+
+    def get_details(self) -> dict[str, Any]:
+        """As `Run.get_details`."""
+        self.get_status()
+        return super().get_details()
+
+    def cancel(self) -> None:
+        """Ask the run to stop; it ends within two seconds. Nothing happens to a run that has ended."""
+        with self._store.writing() as connection:
+            connection.execute(runs.update().where(runs.c.id == self._pipeline_id()).values(cancel_requested=True))
+
+
+class PipelineRun(PipelinePart):
+    """The run of a pipeline.
+
+    States: NotStarted, Running, Finished, Failed, Canceled. A run whose worker process is gone is found to be Failed
+    as soon as somebody asks.
+    """
+
+    kind = "pipeline"
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the worker process."""
+        return next(self.get_steps()).log_path
+
+    def wait_for_completion(
+        self, show_output: bool = True, timeout_seconds: float = sys.maxsize, raise_on_error: bool = True
+    ) -> str:
+        """Wait until the run has ended, printing its progress.
+
+        Parameters
+        ----------
+        show_output : bool, default True
+            Print the SDK's lines.
+        timeout_seconds : float, optional
+            Stop waiting after this time; the run goes on.
+        raise_on_error : bool, default True
+            Raise where the run failed or was cancelled; else print the error.
+
+        Returns
+        -------
+        str
+            The status: ``"Finished"`` where all went well.
+
+        Raises
+        ------
+        ActivityFailedException
+            The run failed or was cancelled.
+        ExperimentExecutionException
+            Waiting was interrupted (Ctrl-C); the run goes on.
+        """
+
+        def follow(say: Any, deadline: float) -> None:
+            follow_pipeline(self, say, deadline)
+
+        return wait(self, follow, show_output, timeout_seconds, raise_on_error)
+
+    def get_steps(self) -> Iterator[AutoMLRun]:
+        """The runs of the steps."""
+        from nbhelpers.local.step_runs import AutoMLRun
+
+        for row in self._store.all(sa.select(runs.c.id).where(runs.c.parent_id == self.id).order_by(runs.c.created)):
+            yield AutoMLRun(self.experiment, row["id"])
+
+    def get_children(self) -> Iterator[AutoMLRun]:
+        """As `get_steps`."""
+        return self.get_steps()
+
+    def find_step_run(self, name: str) -> list[AutoMLRun]:
+        """The runs of the step with a name; empty if there is none."""
+        return [step for step in self.get_steps() if step.name == name]
+
+    def get_pipeline_output(self, pipeline_output_name: str) -> PortDataReference:
+        """One output of the pipeline.
+
+        Parameters
+        ----------
+        pipeline_output_name : str
+            The `pipeline_output_name` of its PipelineData (not the `name`).
+
+        Raises
+        ------
+        UserErrorException
+            The pipeline has no such output.
+        """
+        found = {
+            output["pipeline_output_name"]: (step, output["name"])
+            for step in self.get_steps()
+            for output in step._row()["definition"]["outputs"]
+            if output["pipeline_output_name"]
+        }
+        if pipeline_output_name not in found:
+            near = nearest(pipeline_output_name, found)
+            raise UserErrorException(
+                f"The pipeline has no output {pipeline_output_name!r}; it has: {', '.join(found)}.",
+                f"use {near!r}" if near else "use the pipeline_output_name of a PipelineData",
+            )
+        step, name = found[pipeline_output_name]
+        return step.get_output_data(name)
+
+    def get_portal_url(self) -> str:
+        """An empty text: a local workspace has no portal."""
+        return ""

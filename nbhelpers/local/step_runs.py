@@ -1,0 +1,253 @@
+"""The run of a step, here of an AutoML step: its outputs, children, best model and guardrails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from nbhelpers.errors import ModelError, UserErrorException
+from nbhelpers.local.models import load, model_file
+from nbhelpers.local.names import nearest
+from nbhelpers.local.outputs import PortDataReference
+from nbhelpers.local.processes import log_file
+from nbhelpers.local.runs import PipelinePart, Run
+from nbhelpers.local.store import runs
+from nbhelpers.local.waiting import follow_step, wait
+from nbhelpers.metrics import greater_is_better
+
+STARS = "*" * 100
+
+#: What the service says of a search that ended before its iterations did.
+WARNINGS = {
+    "early_stopping": "No scores improved over last {} iterations, so experiment stopped early. This early stopping "
+    "behavior can be disabled by setting enable_early_stopping = False in AutoMLConfig for notebook/python SDK runs.",
+    "experiment_timeout": "Experiment timeout reached, hence experiment stopped.",
+    "exit_score": "Experiment exit score reached, hence experiment stopped.",
+}
+
+
+class StepRun(PipelinePart):
+    """The run of a step of a pipeline; here always an `AutoMLRun`."""
+
+    kind = "step"
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the worker process."""
+        return log_file(self._store, self._original())
+
+    def wait_for_completion(
+        self, show_output: bool = True, timeout_seconds: float = sys.maxsize, raise_on_error: bool = True
+    ) -> str:
+        """As `PipelineRun.wait_for_completion`, for this step."""
+
+        def follow(say: Any, deadline: float) -> None:
+            follow_step(self, say, deadline)
+
+        return wait(self, follow, show_output, timeout_seconds, raise_on_error)
+
+    def get_stdout_log(self) -> str:
+        """The log of the worker process."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
+
+    def get_outputs(self) -> dict[str, PortDataReference]:
+        """The outputs by the names of their PipelineData."""
+        original = self._original()
+        return {
+            output["name"]: PortDataReference(
+                self._store.run_folder(original) / "outputs" / f"{output['type'].lower()}_data",
+                f"azureml/{original}/{output['name']}",
+            )
+            for output in self._row()["definition"]["outputs"]
+        }
+
+    def get_output_data(self, name: str) -> PortDataReference:
+        """One output, by the name of its PipelineData."""
+        outputs = self.get_outputs()
+        if name not in outputs:
+            raise UserErrorException(
+                f"Step {self.name!r} has no output {name!r}.", f"use one of: {', '.join(outputs) or 'none'}"
+            )
+        return outputs[name]
+
+    def get_children(self) -> Iterator[Run]:
+        """The child runs so far, by iteration; those of the original run where a run was reused."""
+        original = self._original()
+        experiment = self.experiment if original == self.id else Run.get(self.experiment.workspace, original).experiment
+        mine = sa.select(runs.c.id).where(runs.c.parent_id == original)
+        for row in self._store.all(mine.order_by(runs.c.number)):
+            yield Run(experiment, row["id"])
+
+    def _original(self) -> str:
+        """The id of the step run that made the outputs: this one, or the one it reuses."""
+        return self.properties.get("azureml.reusedrunid", self.id)
+
+    def _folder(self) -> Path:
+        return self._store.run_folder(self._original())
+
+    def _pipeline_id(self) -> str:
+        return str(self._parent_id)
+
+    def _warnings(self, properties: Mapping[str, str]) -> list[dict[str, str]]:
+        message = WARNINGS.get(properties.get("ended_by", ""))
+        if message is None:
+            return []
+        window = json.loads(properties["AMLSettingsJsonString"])["early_stopping_n_iters"]
+        return [{"source": "nbhelpers", "message": message.format(window)}]
+
+
+class AutoMLRun(StepRun):
+    """The run of an AutoML step."""
+
+    def get_metrics(self) -> dict[str, Any]:
+        """The metrics of the best child; empty before there is one."""
+        best = self.tags.get("automl_best_child_run_id")
+        return next((child.get_metrics() for child in self.get_children() if child.id == best), {})
+
+    def get_best_child(self, metric: str | None = None) -> Run:
+        """The best of the completed children.
+
+        Parameters
+        ----------
+        metric : str, optional
+            Judge by this metric; default: the primary metric.
+
+        Raises
+        ------
+        UserErrorException
+            No child has completed, or they have no such metric.
+        """
+        scores = {child: child.get_metrics() for child in self.get_children() if child.get_status() == "Completed"}
+        if not scores:
+            raise UserErrorException(
+                f"Run {self.id} has no completed child run.", "wait with run.wait_for_completion(), or read its log"
+            )
+        if metric is None and (best := self.tags.get("automl_best_child_run_id")):
+            return next(child for child in scores if child.id == best)
+        metric = metric or self.properties["primary_metric"]
+        known = [name for name, value in next(iter(scores.values())).items() if isinstance(value, float)]
+        if metric not in known:
+            near = nearest(metric, known)
+            raise UserErrorException(
+                f"The child runs have no metric {metric!r}; they have: {', '.join(known)}.",
+                f"use {near!r}" if near else "use one of these names",
+            )
+        sign = 1 if greater_is_better(metric) else -1
+        # A metric that could not be computed is NaN, which no comparison ranks.
+        ranked = {child: sign * value[metric] for child, value in scores.items() if value[metric] == value[metric]}
+        if not ranked:
+            raise UserErrorException(f"No child run has a number for {metric!r}.", "use another metric")
+        return max(ranked, key=lambda child: ranked[child])
+
+    def get_output(self, iteration: int | None = None, metric: str | None = None) -> tuple[Run, Any]:
+        """The best child and the model of the run.
+
+        Parameters
+        ----------
+        iteration : int, optional
+            The child of this iteration instead.
+        metric : str, optional
+            The best child by this metric instead.
+
+        Returns
+        -------
+        child_run : Run
+        fitted_model : sklearn.pipeline.Pipeline
+
+        Raises
+        ------
+        UserErrorException
+            Both arguments were given, or there is no such completed child.
+        ModelError
+            The child's model was not kept (only the best one's is), or the model cannot be loaded.
+        """
+        if iteration is not None and metric is not None:
+            raise UserErrorException("Both iteration and metric were given.", "give one of the two, or none")
+        child = self.get_best_child(metric) if iteration is None else self._child(iteration)
+        best = self.get_best_child()
+        if child.id != best.id:
+            raise ModelError(
+                f"The model of child run {child.id} was not kept: a run keeps the model of its best child, {best.id}.",
+                f"use get_output() without arguments, or train with primary_metric={metric!r}"
+                if metric
+                else "use get_output() without arguments",
+            )
+        file = model_file(self._store, self._original())
+        return child, load(file, self.experiment.workspace)
+
+    def get_guardrails(self, to_console: bool = True) -> dict[str, Any]:
+        """What was checked in the data before training.
+
+        Parameters
+        ----------
+        to_console : bool, default True
+            Print it, too.
+
+        Returns
+        -------
+        dict
+            ``schema_type``, ``schema_version`` and ``faults``, a list with ``type``, ``result``, ``friendly_type``,
+            ``friendly_result``, ``parameters`` … of each check. Empty if the run has none.
+        """
+        file = self._folder() / "outputs" / "verifier_results.json"
+        found: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+        if to_console:
+            _print_guardrails(found.get("faults", []))
+        return found
+
+    def summary(self) -> list[list[Any]]:
+        """A row for each algorithm: its name, the number of its children, and their best score."""
+        sign = 1 if greater_is_better(self.properties["primary_metric"]) else -1
+        rows: dict[str, list[Any]] = {}
+        for child in self.get_children():
+            facts = child.properties
+            row = rows.setdefault(facts["run_algorithm"], [facts["run_algorithm"], 0, float("nan")])
+            row[1] += 1
+            score = float(facts["score"]) if facts["score"] else float("nan")
+            if row[2] != row[2] or sign * score > sign * row[2]:
+                row[2] = score
+        return list(rows.values())
+
+    def get_default_metrics_output(self) -> PortDataReference:
+        """The metrics of all children, an output that every AutoMLStep has unless it was switched off."""
+        return self.get_output_data(f"default_metrics_{self.name}")
+
+    def get_default_model_output(self) -> PortDataReference:
+        """The best model, an output that every AutoMLStep has unless it was switched off."""
+        return self.get_output_data(f"default_model_{self.name}")
+
+    def _child(self, iteration: int) -> Run:
+        for child in self.get_children():
+            if child.properties["iteration"] == str(iteration):
+                if child.get_status() == "Completed":
+                    return child
+                raise UserErrorException(
+                    f"Child run {child.id} is {child.get_status()}, so it has no model.", "choose a completed one"
+                )
+        raise UserErrorException(
+            f"Run {self.id} has no child run of iteration {iteration!r}.",
+            "choose one of [child.properties['iteration'] for child in run.get_children()]",
+        )
+
+
+def _print_guardrails(faults: list[dict[str, Any]]) -> None:
+    if not faults:
+        print("The run has no guardrail data.")
+        return
+    print(f"\n{STARS}\nDATA GUARDRAILS:\n")
+    for fault in faults:
+        print(f"TYPE:         {fault.get('friendly_type', fault['type'])}")
+        print(f"STATUS:       {str(fault['result']).upper()}")
+        print(f"DESCRIPTION:  {fault.get('friendly_result', '')}")
+        if link := fault.get("friendly_learn_more"):
+            print(f"              Learn more: {link}")
+        if parameters := fault.get("friendly_parameters") or fault.get("parameters"):
+            print("DETAILS:")
+            for row in parameters if isinstance(parameters, list) else [parameters]:
+                print("  " + ", ".join(f"{name}: {value}" for name, value in row.items()))
+        print(f"\n{STARS}\n")

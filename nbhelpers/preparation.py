@@ -1,0 +1,185 @@
+"""From notebook parameters to a training and a test set, on any backend."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from nbhelpers.automl import infer_task, stratified_split
+from nbhelpers.backend import Backend
+from nbhelpers.bundled import BUNDLED, bundled_data
+from nbhelpers.errors import DataError, UserErrorException
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A registered training and test set.
+
+    Attributes
+    ----------
+    train, test : TabularDataset
+        The backend's registered data sets. The training set has tags: label, task and test_dataset.
+    label : str
+        The column to predict.
+    task : {"classification", "regression"}
+    """
+
+    train: Any
+    test: Any
+    label: str
+    task: str
+
+
+def prepare_data(
+    ml: Backend,
+    workspace: Any,
+    data: str,
+    test_data: str = "",
+    *,
+    label: str,
+    task: str = "auto",
+    test_size: float = 0.2,
+    dataset_name: str = "",
+    seed: int = 0,
+) -> PreparedData:
+    """Open the data that the parameters name, split off a test set where none is given, and register both.
+
+    Nothing is registered before all of it has been checked.
+
+    Parameters
+    ----------
+    ml : Backend
+        From `connect`.
+    workspace : Workspace
+        Where data sets are looked up and registered.
+    data : str
+        A bundled data set, a data set registered in the workspace, or the path or URL of a CSV or Parquet file.
+    test_data : str, default ""
+        Likewise, rows to test on. Empty: the bundled test set, or `test_size` of the rows of `data`, drawn at random
+        with `seed`, for classification with the same share of each class.
+    label : str
+        The column to predict.
+    task : {"auto", "classification", "regression"}
+        Auto: regression if the label is a number with many values.
+    test_size : float, default 0.2
+        Share of the rows to test on, above 0 and below 1.
+    dataset_name : str, default ""
+        Name of the training set; the test set's has ``-test`` appended. Empty: derived from `data`.
+    seed : int, default 0
+
+    Raises
+    ------
+    DataError
+        The data or its label cannot be used.
+    UserErrorException
+        A parameter cannot be used.
+    """
+    if task not in ("auto", "classification", "regression"):
+        raise UserErrorException(
+            f"The task {task!r} is unknown.", "set task to 'auto', 'classification' or 'regression'"
+        )
+    if not 0 < test_size < 1:
+        raise UserErrorException(
+            f"test_size={test_size!r} is not a share between 0 and 1.", "choose a share such as 0.2"
+        )
+    name = dataset_name or _dataset_name(data)
+    if name in BUNDLED and data != name:
+        raise UserErrorException(
+            f"{_shown(data)!r} cannot be registered as {name!r}: that is the name of bundled, synthetic data.",
+            "set dataset_name to a name of its own",
+        )
+    train = _open(ml, workspace, data)
+    frame = train.to_pandas_dataframe()
+    _require_columns(frame, [label], "label column", data)
+    task = infer_task(frame[label]) if task == "auto" else task
+    description = bundled_data(data).description if data in BUNDLED else f"From {_shown(data)}"
+    test: Any
+    if test_data or data in BUNDLED:
+        test = _open(ml, workspace, test_data) if test_data else _open_file(ml, str(bundled_data(data).test))
+        _require_columns(test.take(1).to_pandas_dataframe(), list(frame.columns), "column", test_data)
+    else:
+        train, test = stratified_split(frame, label, test_size, seed, task)
+        # A registered data set keeps its name; the part of it that trains is another one.
+        name = f"{name}-train" if name == data else name
+    test = _register(ml, workspace, test, f"{name}-test", description, {"label": label, "task": task})
+    tags = {"label": label, "task": task, "test_dataset": f"{test.name}:{test.version}"}
+    return PreparedData(_register(ml, workspace, train, name, description, tags), test, label, task)
+
+
+def find_dataset(ml: Backend, experiment: Any, dataset_name: str = "latest") -> Any:
+    """Get a registered data set.
+
+    Parameters
+    ----------
+    ml : Backend
+    experiment : Experiment
+    dataset_name : str, default "latest"
+        ``NAME`` or ``NAME:VERSION``; latest: the one that 02_data.ipynb registered last for this experiment.
+
+    Raises
+    ------
+    UserErrorException
+        There is no such data set.
+    """
+    name, _, version = dataset_name.partition(":")
+    if dataset_name == "latest":
+        if "dataset" not in experiment.tags:
+            raise UserErrorException(
+                f"No data is registered for the experiment {experiment.name!r} yet.",
+                "run 02_data.ipynb first, with the same experiment_name",
+            )
+        name, _, version = experiment.tags["dataset"].partition(":")
+    if version and not version.isdigit():
+        raise UserErrorException(
+            f"{version!r} in {dataset_name!r} is not the number of a version.", f"write {name}, or {name}:1"
+        )
+    return ml.Dataset.get_by_name(experiment.workspace, name, version=int(version) if version else "latest")
+
+
+def _open(ml: Backend, workspace: Any, data: str) -> Any:
+    if data in BUNDLED:
+        return _open_file(ml, str(bundled_data(data).train))
+    if data in workspace.datasets:
+        return workspace.datasets[data]
+    return _open_file(ml, data)
+
+
+def _open_file(ml: Backend, path: str) -> Any:
+    if urlsplit(path).path.lower().endswith((".parquet", ".pq")):
+        return ml.Dataset.Tabular.from_parquet_files(path)
+    return ml.Dataset.Tabular.from_delimited_files(path)
+
+
+def _require_columns(frame: Any, wanted: list[str], what: str, data: str) -> None:
+    for column in wanted:
+        if column not in frame.columns:
+            near = get_close_matches(column, map(str, frame.columns), n=1)
+            raise DataError(
+                f"The {what} {column!r} is not in {_shown(data)}, which has: {', '.join(map(str, frame.columns))}.",
+                f"name {near[0]!r} instead, or correct the data"
+                if near
+                else "name another column, or correct the data",
+            )
+
+
+def _register(ml: Backend, workspace: Any, table: Any, name: str, description: str, tags: dict[str, str]) -> Any:
+    if hasattr(table, "register"):
+        return table.register(workspace, name, description=description, tags=tags, create_new_version=True)
+    target = (workspace.get_default_datastore(), f"nbhelpers/{name}")
+    return ml.Dataset.Tabular.register_pandas_dataframe(table, target, name, description=description, tags=tags)
+
+
+def _shown(data: str) -> str:
+    """The data's name without the folders of this machine."""
+    return data if "://" in data else PurePosixPath(data.replace("\\", "/")).name
+
+
+def _dataset_name(data: str) -> str:
+    if data in BUNDLED:
+        return data
+    stem = PurePosixPath(urlsplit(data).path.replace("\\", "/")).name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "data"

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbhelpers.errors import ConfigException, DataError
+from nbhelpers.local import AutoMLConfig, AutoMLStep, ComputeTarget, Experiment, Pipeline
+
+from .conftest import bank_like
+
+
+def config(target: ComputeTarget, **changes: Any) -> AutoMLConfig:
+    arguments = {"task": "classification", "compute_target": target, "label_column_name": "y", "iterations": 4}
+    if "training_data" not in changes:
+        changes["training_data"] = bank_like(60)
+    return AutoMLConfig(**(arguments | changes))
+
+
+@pytest.mark.usefixtures("target")
+def test_all_problems_are_listed_in_one_error() -> None:
+    with pytest.raises(ConfigException) as caught:
+        config(
+            None,  # type: ignore[arg-type]
+            label_column_name="yy",
+            experiment_timeout_minute=16,
+            iterations="many",
+            primary_metric="AUC_weightd",
+            label_colum_name="y",
+        )
+    text = caught.value.problem
+    assert text.count("\n- ") == 6
+    assert "compute_target=None is not a compute target" in text
+    assert "label_column_name='yy' is not a column of the training data. Did you mean 'y'?" in text
+    assert "'experiment_timeout_minute'. Did you mean 'experiment_timeout_minutes'?" in text
+    assert "iterations='many'" in text
+    assert "Did you mean 'AUC_weighted'?" in text
+    assert "'label_colum_name'. Did you mean 'label_column_name'?" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"compute_target": "local"}, "compute_target='local' is not a compute target"),
+        ({"training_data": None}, "NoneType is not a data set"),
+        ({"training_data": [1, 2]}, "list is not a data set"),
+        ({"training_data": "missing.csv"}, "missing.csv"),
+        ({"label_column_name": None}, "label_column_name=None is not a column"),
+        ({"training_data": bank_like(60).assign(y="no")}, "only one value, 'no'"),
+        ({"training_data": bank_like(60)[["y"]]}, "no column besides the label"),
+        ({"task": "forecasting"}, "task='forecasting' is not supported"),
+    ],
+)
+def test_what_cannot_work_is_refused(target: ComputeTarget, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigException, match=problem):
+        config(**({"target": target} | {"target" if k == "compute_target" else k: v for k, v in changes.items()}))
+
+
+def test_a_data_frame_and_a_path_are_accepted_as_the_same_data(target: ComputeTarget, tmp_path: Path) -> None:
+    frame = bank_like(60)
+    frame.to_csv(tmp_path / "bank.csv", index=False)
+    frame.to_parquet(tmp_path / "bank.parquet", index=False)
+    for data in (frame, tmp_path / "bank.csv", str(tmp_path / "bank.parquet")):
+        made = config(target, training_data=data)
+        assert made.training_data.to_pandas_dataframe().shape == (60, 4)
+
+
+def test_the_folder_of_scripts_is_not_created(target: ComputeTarget, tmp_path: Path) -> None:
+    config(target, path=tmp_path / "project")
+    assert not (tmp_path / "project").exists()
+
+
+def test_settings_reach_the_engine(target: ComputeTarget) -> None:
+    made = config(target, experiment_timeout_hours=0.5, seed=3, featurization="AUTO")
+    assert (made.settings.experiment_timeout_minutes, made.settings.seed) == (30, 3)
+    assert (made.settings.featurization, made.settings.iterations) == ("auto", 4)
+
+
+def test_data_that_is_gone_is_refused_on_submit(target: ComputeTarget) -> None:
+    made = config(target)
+    made.training_data.materialize().unlink()
+    with pytest.raises(DataError, match="no longer in the data folder"):
+        Pipeline(target.workspace, AutoMLStep("automl_module", made)).submit("one")
+    assert list(Experiment(target.workspace, "one").get_runs()) == []
+
+
+def test_data_of_another_workspace_folder_is_taken_along(
+    target: ComputeTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBHELPERS_HOME", str(tmp_path / "other"))
+    definition = config(target).definition()
+    assert (target.workspace.store.data_folder / f"{definition['data_digest']}.parquet").is_file()

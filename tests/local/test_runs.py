@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from nbhelpers.errors import ExperimentExecutionException, ModelError, UserErrorException
+from nbhelpers.local import AutoMLRun, Experiment, PipelineRun, Run, StepRun
+from nbhelpers.local.store import now, runs
+from nbhelpers.metrics import CLASSIFICATION_METRICS
+
+
+def test_waiting_prints_the_sdks_sequence(seed: SimpleNamespace) -> None:
+    run, step = seed.pipeline_run, seed.step
+    lines = [line for line in seed.printed["wait"].split("\n") if "Status: NotStarted" not in line]
+    step_title, title = "StepRun(automl_module) Execution Summary", "PipelineRun Execution Summary"
+    assert lines == [
+        f"PipelineRunId: {run.id}",
+        "PipelineRun Status: Running",
+        "",
+        "",
+        f"StepRunId: {step.id}",
+        "StepRun( automl_module ) Status: Running",
+        "StepRun( automl_module ) Status: Finished",
+        "",
+        step_title,
+        "=" * (len(step_title) + 1),
+        "StepRun( automl_module ) Status: Finished",
+        str(step.get_details()),
+        "",
+        "",
+        title,
+        "=" * (len(title) + 1),
+        "PipelineRun Status: Finished",
+        str(run.get_details()),
+        "",
+        "",
+    ]
+    assert seed.status == "Finished"
+    assert step.get_details()["status"] == "Completed"
+
+
+def test_no_printed_line_holds_a_path_of_the_machine(seed: SimpleNamespace) -> None:
+    assert str(seed.ws.store.home.parent) not in "".join(seed.printed.values())
+
+
+def test_the_seeds_download_cells_print_and_write_what_azure_does(seed: SimpleNamespace) -> None:
+    path = f"azureml/{seed.step.id}/metrics_data"
+    assert seed.metrics_output._path_on_datastore == path
+    assert seed.printed["metrics"] == (
+        f"Downloading {path}\nDownloaded {path}, 1 files out of an estimated total of 1\n"
+    )
+    assert seed.num_file_downloaded == 1
+
+
+def test_the_metrics_output_is_a_table_of_one_element_lists(seed: SimpleNamespace) -> None:
+    table = pd.DataFrame(json.loads(seed.metrics_text))
+    assert list(table.columns) == [f"{seed.step.id}_{k}" for k in range(4)]
+    assert set(table.index) == {*CLASSIFICATION_METRICS, "confusion_matrix", "accuracy_table"}
+    assert table.map(lambda cell: isinstance(cell, list) and len(cell) == 1).all().all()
+    assert 0.5 < table.loc["AUC_weighted"].str[0].astype(float).max() <= 1.0
+
+
+def test_the_best_model_is_a_pipeline_that_predicts_the_labels(seed: SimpleNamespace) -> None:
+    assert seed.best_model.steps[0][0] == "datatransformer"
+    frame = seed.dataset.to_pandas_dataframe()
+    assert (seed.best_model.predict(frame.drop(columns="y")) == frame["y"]).mean() > 0.6
+
+
+def test_children_are_runs_with_azures_properties(seed: SimpleNamespace) -> None:
+    children = list(seed.step.get_children())
+    assert [child.id for child in children] == [f"{seed.step.id}_{k}" for k in range(4)]
+    assert {child.get_status() for child in children} == {"Completed"}
+    first = children[0].properties
+    assert (first["iteration"], first["goal"]) == ("0", "AUC_weighted_max")
+    assert len(json.loads(first["fold_scores"])) == 3
+    assert isinstance(json.loads(first["pipeline_spec"]), dict)
+    assert children[0].get_metrics()["AUC_weighted"] == float(first["score"])
+    assert children[0].get_metrics()["confusion_matrix"].endswith(f"dcid.{children[0].id}/confusion_matrix")
+    last = children[-1].properties
+    assert last["run_algorithm"] == "VotingEnsemble"
+    assert sum(json.loads(last["ensemble_weights"])) == pytest.approx(1)
+    assert len(json.loads(last["ensembled_iterations"])) == len(json.loads(last["ensembled_algorithms"]))
+
+
+def test_the_files_of_a_child_can_be_downloaded(seed: SimpleNamespace, tmp_path: Path) -> None:
+    child = next(seed.step.get_children())
+    assert child.get_file_names() == ["outputs/accuracy_table", "outputs/confusion_matrix", "predictions.npy"]
+    child.download_file("outputs/confusion_matrix", tmp_path / "new" / "matrix.json")
+    matrix = json.loads((tmp_path / "new" / "matrix.json").read_text())["data"]["matrix"]
+    assert np.sum(matrix) == 400
+    child.download_file("predictions.npy", tmp_path)
+    assert np.load(tmp_path / "predictions.npy").shape == (400, 2)
+    with pytest.raises(UserErrorException, match="use 'outputs/confusion_matrix'"):
+        child.download_file("confusion_matrix")
+
+
+def test_the_step_run_has_the_properties_and_tags_of_an_automl_run(seed: SimpleNamespace) -> None:
+    properties = seed.step.properties
+    assert properties["primary_metric"] == "AUC_weighted"
+    assert (properties["num_iterations"], properties["num_cross_validation"]) == ("4", "3")
+    assert (properties["training_type"], properties["ended_by"]) == ("MeanCrossValidation", "iterations")
+    assert (properties["train_rows"], properties["seed"], properties["task"]) == ("400", "0", "classification")
+    assert json.loads(properties["AMLSettingsJsonString"])["experiment_timeout_minutes"] == 16
+    assert all(isinstance(value, str) for value in properties.values())
+    assert seed.step.tags["automl_best_child_run_id"] == seed.step.get_best_child().id
+
+
+def test_the_best_child_and_its_model(seed: SimpleNamespace) -> None:
+    child, model = seed.step.get_output()
+    scores = {c.id: c.get_metrics()["AUC_weighted"] for c in seed.step.get_children()}
+    assert scores[child.id] == max(scores.values())
+    assert seed.step.get_metrics() == child.get_metrics()
+    assert list(model.classes_) == ["no", "yes"]
+    losses = {c.id: c.get_metrics()["log_loss"] for c in seed.step.get_children()}
+    assert losses[seed.step.get_best_child(metric="log_loss").id] == min(losses.values())
+    with pytest.raises(UserErrorException, match="use 'accuracy'"):
+        seed.step.get_best_child(metric="acuracy")
+    with pytest.raises(UserErrorException, match="give one of the two"):
+        seed.step.get_output(iteration=1, metric="accuracy")
+    with pytest.raises(UserErrorException, match="no child run of iteration 99"):
+        seed.step.get_output(iteration=99)
+    other = next(c for c in seed.step.get_children() if c.id != child.id)
+    with pytest.raises(ModelError, match="was not kept"):
+        seed.step.get_output(iteration=int(other.properties["iteration"]))
+
+
+def test_the_summary_counts_algorithms(seed: SimpleNamespace) -> None:
+    summary = seed.step.summary()
+    assert sum(count for _, count, _ in summary) == 4
+    assert max(score for *_, score in summary) == seed.step.get_best_child().get_metrics()["AUC_weighted"]
+
+
+def test_guardrails_are_printed_and_returned(seed: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    found = seed.step.get_guardrails()
+    printed = capsys.readouterr().out
+    assert found["schema_type"] == "fault_verifier"
+    for fault in found["faults"]:
+        assert f"TYPE:         {fault['friendly_type']}" in printed
+    assert seed.step.get_guardrails(to_console=False) == found
+    assert capsys.readouterr().out == ""
+
+
+def test_default_outputs_hold_the_same_content(seed: SimpleNamespace, tmp_path: Path) -> None:
+    output = seed.step.get_default_metrics_output()
+    output.download(tmp_path, show_progress=False)
+    assert (tmp_path / f"azureml/{seed.step.id}/default_metrics_automl_module").read_text() == seed.metrics_text
+    assert seed.step.get_default_model_output().download(tmp_path) == 1
+    assert output.download(tmp_path, overwrite=False) == 0
+
+
+def test_an_unknown_output_names_the_nearest(seed: SimpleNamespace) -> None:
+    with pytest.raises(UserErrorException, match="use 'metrics_output'"):
+        seed.pipeline_run.get_pipeline_output("metrics_data_output")
+    with pytest.raises(UserErrorException, match="use one of: metrics_data, model_data"):
+        seed.step.get_output_data("x")
+
+
+def test_runs_are_found_by_id(seed: SimpleNamespace) -> None:
+    assert isinstance(Run.get(seed.ws, seed.pipeline_run.id), PipelineRun)
+    assert isinstance(Run.get(seed.ws, seed.step.id), AutoMLRun)
+    assert type(Run.get(seed.ws, f"{seed.step.id}_0")) is Run
+    assert PipelineRun(seed.experiment, seed.pipeline_run.id).get_status() == "Finished"
+    assert [step.id for step in seed.pipeline_run.find_step_run("automl_module")] == [seed.step.id]
+    assert seed.pipeline_run.find_step_run("other") == []
+    assert isinstance(seed.step, StepRun)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "run", "problem"),
+    [
+        ("automl-bank", "nothing", "has no run 'nothing'"),
+        ("another", "pipeline", "it is in 'automl-bank'"),
+        ("automl-bank", "step", "is a step run, not a pipeline run"),
+    ],
+)
+def test_a_wrong_id_is_refused(seed: SimpleNamespace, experiment: str, run: str, problem: str) -> None:
+    run_id = {"pipeline": seed.pipeline_run.id, "step": seed.step.id}.get(run, run)
+    with pytest.raises(UserErrorException, match=problem):
+        PipelineRun(Experiment(seed.ws, experiment), run_id)
+
+
+def test_tags_of_a_run_are_added(seed: SimpleNamespace) -> None:
+    seed.pipeline_run.set_tags({"label": "y"})
+    seed.pipeline_run.set_tags({"task": "classification"})
+    assert seed.pipeline_run.tags == {"label": "y", "task": "classification"}
+
+
+def test_cancelling_a_finished_run_changes_nothing(seed: SimpleNamespace) -> None:
+    run = seed.pipeline.submit("cancel-finished")
+    run.cancel()
+    assert run.get_status() == "Finished"
+
+
+def unattended_run(seed: SimpleNamespace, **values: object) -> PipelineRun:
+    """A run in the store that no worker works on."""
+    run_id = f"unattended-{time.monotonic_ns()}"
+    row = {
+        "id": run_id,
+        "experiment": "automl-bank",
+        "kind": "pipeline",
+        "name": "pipeline",
+        "status": "Running",
+        "created": now(),
+        "heartbeat": time.time(),
+        "definition": {},
+        "properties": {},
+        "tags": {},
+        "metrics": {},
+    }
+    with seed.ws.store.writing() as connection:
+        connection.execute(runs.insert().values(row | values))
+        step = {"id": f"{run_id}-step", "parent_id": run_id, "kind": "step", "name": "automl_module"}
+        connection.execute(runs.insert().values(row | values | step))
+    return PipelineRun(seed.experiment, run_id)
+
+
+def test_waiting_ends_at_the_time_limit_and_the_run_goes_on(
+    seed: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = unattended_run(seed)
+    assert run.wait_for_completion(timeout_seconds=0.1) == "Running"
+    assert "Timed out of waiting" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_the_waiting_only_and_says_how_to_cancel(seed: SimpleNamespace) -> None:
+    import _thread
+    import threading
+
+    run = unattended_run(seed)
+    threading.Timer(0.2, _thread.interrupt_main).start()
+    with pytest.raises(ExperimentExecutionException, match=r"the run itself goes on.*\n.*run\.cancel\(\)"):
+        run.wait_for_completion(show_output=False)
+    assert run.get_status() == "Running"
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ({"pid": 2**22 + 1}, "Failed"),
+        ({"pid": 2**22 + 1, "cancel_requested": True}, "Canceled"),
+        ({"heartbeat": time.time() - 60}, "Failed"),
+    ],
+)
+def test_a_run_without_a_living_worker_is_ended(seed: SimpleNamespace, values: dict[str, object], status: str) -> None:
+    run = unattended_run(seed, **values)
+    assert run.get_status() == status
+    step = seed.ws.store.one(sa.select(runs.c.status).where(runs.c.parent_id == run.id))
+    assert step["status"] == status
+    assert run.get_details()["error"]["error"]["code"] == {"Failed": "WorkerLost", "Canceled": "Canceled"}[status]
+
+
+def test_a_search_that_stopped_early_warns_in_the_summary(
+    seed: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    properties = {"ended_by": "early_stopping", "AMLSettingsJsonString": '{"early_stopping_n_iters": 12}'}
+    run = unattended_run(seed, status="Finished", properties=properties)
+    (step,) = run.get_steps()
+    assert step.wait_for_completion() == "Finished"
+    warning = step.get_details()["warnings"][0]["message"]
+    assert warning.startswith("No scores improved over last 12 iterations, so experiment stopped early.")
+    assert f"\nStepRun( automl_module ) Status: Finished\n\nWarnings:\n{warning}\n{{" in capsys.readouterr().out

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from nbhelpers.errors import StoreError
+from nbhelpers.local.store import experiments, now, open_store, write_atomically
+
+
+def _add(home: Path, number: int, barrier: Barrier) -> None:
+    barrier.wait()
+    store = open_store(home)
+    for k in range(10):
+        with store.writing() as connection:
+            connection.execute(experiments.insert().values(name=f"{number}-{k}", created=now(), tags={}))
+
+
+def test_four_processes_create_and_fill_one_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_add, args=(tmp_path / "home", k, barrier)) for k in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert len(open_store(tmp_path / "home").all(sa.select(experiments))) == 40
+
+
+def test_a_store_of_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "workspace.db") as connection:
+        connection.execute("PRAGMA user_version=99")
+    with pytest.raises(StoreError, match=r"has schema 99.*\nTo mend it: Move the folder away"):
+        open_store(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "workspace.db").write_text("these are not the bytes of a database, but a text that is long enough")
+    with pytest.raises(StoreError, match="is not a workspace store"):
+        open_store(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be created"):
+        open_store(tmp_path / "file" / "home")
+
+
+def test_a_reader_does_not_wait_for_a_writer_and_sees_only_what_is_committed(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    with store.writing() as connection:
+        connection.execute(experiments.insert().values(name="one", created=now(), tags={}))
+        assert store.all(sa.select(experiments)) == []
+    assert [row["name"] for row in store.all(sa.select(experiments))] == ["one"]
+
+
+def test_an_error_undoes_the_whole_transaction(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+
+    def fail() -> None:
+        with store.writing() as connection:
+            connection.execute(experiments.insert().values(name="one", created=now(), tags={}))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.all(sa.select(experiments)) == []
+
+
+def test_a_file_is_replaced_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a" / "file", b"old")
+    write_atomically(tmp_path / "a" / "file", b"new")
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("file", b"new")]

@@ -1,0 +1,110 @@
+"""Faults of real worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from nbhelpers.errors import ActivityFailedException, StoreError
+from nbhelpers.local import AutoMLConfig, AutoMLStep, ComputeTarget, Pipeline, PipelineRun, worker
+from nbhelpers.local.store import runs
+
+from .conftest import bank_like
+
+
+def submit(target: ComputeTarget, **settings: Any) -> PipelineRun:
+    arguments = {"training_data": bank_like(1000), "label_column_name": "y", "iterations": 500}
+    config = AutoMLConfig("classification", compute_target=target, **(arguments | settings))
+    return Pipeline(target.workspace, AutoMLStep("automl_module", config)).submit("faults")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not happen within a minute")
+
+
+def worker_pid(run: PipelineRun) -> int:
+    row = run.experiment.workspace.store.one(sa.select(runs.c.pid).where(runs.c.id == run.id))
+    assert row is not None
+    return int(row["pid"])
+
+
+def test_a_killed_worker_fails_the_run_with_the_reason_and_the_log(target: ComputeTarget) -> None:
+    run = submit(target)
+    (step,) = run.get_steps()
+    wait_until(lambda: list(step.get_children()))
+    assert run.get_status() == "Running"
+    os.kill(worker_pid(run), signal.SIGKILL)
+    with pytest.raises(ActivityFailedException, match="worker process died") as caught:
+        run.wait_for_completion()
+    assert str(run.log_path) in caught.value.remedy
+    assert "Current status: ModelSelection" in step.get_stdout_log()
+    assert (run.get_status(), step.get_status()) == ("Failed", "Failed")
+    assert next(step.get_children()).get_status() == "Completed"
+
+
+def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
+    target: ComputeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = submit(target)
+    (step,) = run.get_steps()
+    wait_until(lambda: list(step.get_children()))
+    pid = worker_pid(run)
+    run.cancel()
+    assert run.wait_for_completion(raise_on_error=False) == "Canceled"
+    assert '"code": "Canceled"' in capsys.readouterr().out
+    assert step.get_status() == "Canceled"
+    wait_until(lambda: run.get_status() == "Canceled" and not is_running(pid))
+    assert next(step.get_children()).get_status() == "Completed"
+    with pytest.raises(ActivityFailedException, match="was cancelled"):
+        run.wait_for_completion(show_output=False)
+
+
+def is_running(pid: int) -> bool:
+    try:  # a killed child of this process stays a zombie until somebody waits for it
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
+
+
+def test_an_error_in_the_worker_fails_the_run_with_its_text(target: ComputeTarget) -> None:
+    frame = bank_like(100)
+    frame.loc[:2, "y"] = None
+    run = submit(target, training_data=frame, exclude_nan_labels=False)
+    with pytest.raises(ActivityFailedException, match=r"is Failed: The label 'y' is missing in 3 rows"):
+        run.wait_for_completion(show_output=False)
+    error = next(run.get_steps()).get_details()["error"]["error"]
+    assert error["code"] == "UserError"
+    assert error["reason"] == "The label 'y' is missing in 3 rows."
+    assert "exclude_nan_labels=True" in error["message"]
+    assert "Traceback" in next(run.get_steps()).get_stdout_log()
+
+
+def test_a_worker_that_cannot_be_started_fails_the_run_at_once(target: ComputeTarget) -> None:
+    folder = target.workspace.store.home / "runs"
+    folder.rmdir()
+    folder.touch()  # a file where the folder of logs would be
+    with pytest.raises(StoreError, match="could not be started"):
+        submit(target)
+    (run,) = target.workspace.experiments["faults"].get_runs()
+    assert run.get_status() == "Failed"
+
+
+def test_a_run_that_was_ended_before_its_worker_began_is_left_alone(
+    target: ComputeTarget, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = submit(target)
+    run.cancel()
+    run.wait_for_completion(show_output=False, raise_on_error=False)
+    worker.main(run.id)
+    assert run.get_status() == "Canceled"
+    assert "ended before it started" in capfd.readouterr().out

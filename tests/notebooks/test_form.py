@@ -1,0 +1,121 @@
+"""The notebooks have the form that a reader, papermill and nbval rely on."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from nbhelpers.batch import read_parameters
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+#: What only cells whose outputs nobody compares may show: ids, links, paths, addresses, clock times.
+VOLATILE = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}|https?://|(?<![\w.])/(?:home|root|tmp|work|Users|usr)\b|0x[0-9a-f]{6,}|\d\d:\d\d:\d\d"
+)
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest) -> NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def texts(cell: NotebookNode) -> str:
+    """All that a cell shows as text."""
+    shown = []
+    for output in cell.outputs:
+        shown.append(output.get("text", ""))
+        shown += [value for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
+    return "\n".join(shown)
+
+
+def test_the_chain_has_its_notebooks() -> None:
+    assert [path.stem for path in NOTEBOOKS] == [
+        "00_workspace",
+        "01_compute",
+        "02_data",
+        "03_train",
+        "04_examine",
+        "05_test",
+    ]
+
+
+def test_opens_with_title_purpose_and_needs(notebook: NotebookNode) -> None:
+    title, purpose = notebook.cells[0].source.split("\n\n")
+    assert re.fullmatch(r"# \d · [^\n]+", title)
+    assert purpose.endswith(".")
+    assert notebook.cells[1].source.startswith("## In this notebook you will\n")
+    assert "| needs | makes |" in notebook.cells[1].source
+
+
+def test_has_one_typed_and_explained_parameters_cell_first(
+    notebook: NotebookNode, request: pytest.FixtureRequest
+) -> None:
+    assert [cell for cell in code_cells(notebook) if "parameters" in tags(cell)] == code_cells(notebook)[:1]
+    parameters = read_parameters(request.node.callspec.params["notebook"])
+    assert [parameter.name for parameter in parameters][:2] == ["backend", "experiment_name"]
+    assert all(parameter.comment for parameter in parameters)
+
+
+def test_imports_stand_in_one_cell_after_the_parameters(notebook: NotebookNode) -> None:
+    importing = [
+        position
+        for position, cell in enumerate(code_cells(notebook))
+        if any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(ast.parse(cell.source)))
+    ]
+    assert importing == [1]
+
+
+def test_code_cells_are_short_and_led_by_prose(notebook: NotebookNode) -> None:
+    assert all(len(cell.source.splitlines()) <= 15 for cell in code_cells(notebook))
+    assert not re.search(r"^[%!]|pip install|sys\.exit", "\n".join(cell.source for cell in code_cells(notebook)), re.M)
+
+
+def test_ends_with_what_you_have_now(notebook: NotebookNode) -> None:
+    assert notebook.cells[-2].source.startswith("## What you have now\n") or "\n## What you have now\n" in (
+        notebook.cells[-2].source
+    )
+    assert notebook.cells[-1].source.startswith("nbhelpers.record_outputs(")
+
+
+def test_is_committed_executed_in_order_and_without_errors(notebook: NotebookNode) -> None:
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = {output.get("name", output.output_type) for cell in cells for output in cell.outputs}
+    assert kinds <= {"stdout", "display_data", "execute_result"}
+
+
+def test_has_no_traces_of_execution_in_its_metadata(notebook: NotebookNode) -> None:
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
+
+
+def test_at_least_three_cells_are_compared(notebook: NotebookNode) -> None:
+    compared = [cell for cell in code_cells(notebook) if "nbval-check-output" in tags(cell)]
+    assert len(compared) >= 3
+    assert all(cell.outputs for cell in compared)
+
+
+def test_only_ignored_outputs_show_ids_paths_or_times(notebook: NotebookNode) -> None:
+    for cell in code_cells(notebook):
+        if "nbval-ignore-output" not in tags(cell):
+            assert not VOLATILE.search(texts(cell)), cell.source
+
+
+def test_no_output_names_a_folder_of_the_machine(notebook: NotebookNode) -> None:
+    for cell in code_cells(notebook):
+        assert not re.search(r"/(?:home|root|tmp|work|Users|usr)/", texts(cell)), cell.source

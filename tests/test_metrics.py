@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from sklearn import metrics as sk
+from sklearn.preprocessing import label_binarize
+
+from nbhelpers import metrics
+from nbhelpers.errors import DataError, UserErrorException
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def votes(n: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Class numbers, and probabilities that know something about them."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(n_classes, n, p=np.arange(1, n_classes + 1) / np.arange(1, n_classes + 1).sum())
+    truth[:n_classes] = np.arange(n_classes)
+    p = rng.dirichlet(np.ones(n_classes), n) + 0.4 * np.eye(n_classes)[truth]
+    return truth, p / p.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(params=[(2, ["no", "yes"]), (4, ["a", "b", "c", "d"]), (3, [3, 5, 9])])
+def case(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n_classes, labels = request.param
+    truth, p = votes(300, n_classes)
+    return np.array(labels)[truth], p, np.array(labels)
+
+
+def test_classification_has_the_21_scalars_as_floats(case):
+    values = metrics.classification_metrics(*case)
+    assert tuple(values) == metrics.CLASSIFICATION_METRICS
+    assert len(values) == 21
+    assert all(type(value) is float for value in values.values())
+
+
+def test_classification_agrees_with_scikit_learn(case):
+    y, p, classes = case
+    values = metrics.classification_metrics(y, p, classes)
+    predicted = classes[p.argmax(axis=1)]
+    one_hot = np.eye(len(classes))[np.searchsorted(classes, y)]
+    expected = {
+        "accuracy": sk.accuracy_score(y, predicted),
+        "balanced_accuracy": sk.balanced_accuracy_score(y, predicted),
+        "norm_macro_recall": sk.balanced_accuracy_score(y, predicted, adjusted=True),
+        "log_loss": sk.log_loss(y, p, labels=classes),
+        "matthews_correlation": sk.matthews_corrcoef(y, predicted),
+        "weighted_accuracy": sk.accuracy_score(y, predicted, sample_weight=[(y == label).mean() for label in y]),
+    }
+    for average in ("macro", "micro", "weighted"):
+        expected[f"AUC_{average}"] = sk.roc_auc_score(one_hot, p, average=average)
+        expected[f"average_precision_score_{average}"] = sk.average_precision_score(one_hot, p, average=average)
+        expected[f"f1_score_{average}"] = sk.f1_score(y, predicted, average=average)
+        expected[f"precision_score_{average}"] = sk.precision_score(y, predicted, average=average)
+        expected[f"recall_score_{average}"] = sk.recall_score(y, predicted, average=average)
+    assert set(expected) == set(metrics.CLASSIFICATION_METRICS)
+    assert values == pytest.approx(expected, abs=1e-12)
+
+
+def test_classification_obeys_the_relations_of_azure_ml(case):
+    values = metrics.classification_metrics(*case)
+    n_classes = len(case[2])
+    for same in ("f1_score_micro", "precision_score_micro", "recall_score_micro", "recall_score_weighted"):
+        assert values[same] == pytest.approx(values["accuracy"])
+    assert values["recall_score_macro"] == pytest.approx(values["balanced_accuracy"])
+    chance = 1 / n_classes
+    assert values["norm_macro_recall"] == pytest.approx((values["balanced_accuracy"] - chance) / (1 - chance))
+    if n_classes == 2:
+        assert values["norm_macro_recall"] == pytest.approx(2 * values["balanced_accuracy"] - 1)
+        assert values["AUC_weighted"] == pytest.approx(values["AUC_macro"])
+        assert values["AUC_weighted"] == pytest.approx(sk.roc_auc_score(case[0] == "yes", case[1][:, 1]))
+
+
+def test_norm_macro_recall_is_not_below_zero():
+    values = metrics.classification_metrics(["a", "b"], [[0, 1], [1, 0]], ["a", "b"])
+    assert values["norm_macro_recall"] == 0
+
+
+def test_a_class_that_a_fold_lacks_is_left_out_of_ranking_averages():
+    y, p, classes = np.array(["a", "b"] * 20), votes(40, 3)[1], np.array(["a", "b", "c"])
+    values = metrics.classification_metrics(y, p, classes)
+    areas = [sk.roc_auc_score(y == label, p[:, i]) for i, label in enumerate("ab")]
+    assert values["AUC_macro"] == pytest.approx(np.mean(areas))
+    assert not any(math.isnan(value) for value in values.values())
+
+
+def test_a_single_class_gives_nan_where_there_is_no_answer():
+    values = metrics.classification_metrics(["a"] * 5, np.full((5, 2), 0.5), ["a", "b"])
+    assert math.isnan(values["AUC_weighted"])
+    assert math.isnan(values["average_precision_score_micro"])
+    assert values["accuracy"] == 1
+    alone = metrics.classification_metrics(["a"] * 5, np.ones((5, 1)), ["a"])
+    assert math.isnan(alone["norm_macro_recall"])
+    assert math.isnan(alone["log_loss"])
+
+
+def test_a_label_unknown_to_the_model_counts_as_wrong():
+    y, p = np.array(["a", "b", "z", "a"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+    values = metrics.classification_metrics(y, p, ["a", "b"])
+    assert values["accuracy"] == 0.75
+    assert values["log_loss"] > 5
+    table = metrics.confusion_matrix(y, p, ["a", "b"])["data"]
+    assert table == {"class_labels": ["a", "b", "z"], "matrix": [[2, 0, 0], [0, 1, 0], [1, 0, 0]]}
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match=r"\(2, 2\)"):
+        metrics.classification_metrics(["a"], np.full((2, 2), 0.5), ["a", "b"])
+    with pytest.raises(DataError, match="at least one row"):
+        metrics.regression_metrics([], [])
+
+
+def test_confusion_matrix_has_true_classes_in_rows(case):
+    y, p, classes = case
+    table = metrics.confusion_matrix(y, p, classes)
+    assert (table["schema_type"], table["schema_version"]) == ("confusion_matrix", "1.0.0")
+    assert table["data"]["class_labels"] == [str(label) for label in classes]
+    expected = [[int(((y == t) & (classes[p.argmax(axis=1)] == q)).sum()) for q in classes] for t in classes]
+    assert table["data"]["matrix"] == expected
+
+
+def test_accuracy_table_counts_what_the_roc_curve_says(case):
+    y, p, classes = case
+    table = metrics.accuracy_table(y, p, classes)
+    assert (table["schema_type"], table["schema_version"]) == ("accuracy_table", "1.0.1")
+    data = table["data"]
+    assert data["probability_thresholds"] == pytest.approx(np.linspace(0, 1, 100))
+    for kind in ("probability", "percentile"):
+        counts = np.array(data[f"{kind}_tables"])
+        assert counts.shape == (len(classes), 100, 4)
+        assert (counts.sum(axis=2) == len(y)).all()
+        for c, label in enumerate(classes):
+            fpr, tpr, thresholds = sk.roc_curve(y == label, p[:, c], drop_intermediate=False)
+            # The last point of the curve whose threshold is not below ours.
+            at = [np.flatnonzero(thresholds >= t)[-1] for t in data[f"{kind}_thresholds"]]
+            tp, fp, tn, fn = counts[c].T
+            assert tp / (tp + fn) == pytest.approx(tpr[at])
+            assert fp / (fp + tn) == pytest.approx(fpr[at])
+
+
+def test_summed_tables_of_a_classification_are_the_tables_of_all_rows(case):
+    y, p, classes = case
+    halves = [slice(0, 120), slice(120, None)]
+    matrices = [metrics.confusion_matrix(y[half], p[half], classes) for half in halves]
+    assert metrics.sum_tables(matrices) == metrics.confusion_matrix(y, p, classes)
+    tables = [metrics.accuracy_table(y[half], p[half], classes) for half in halves]
+    total, whole = metrics.sum_tables(tables)["data"], metrics.accuracy_table(y, p, classes)["data"]
+    assert total["probability_tables"] == whole["probability_tables"]
+    assert total["percentile_thresholds"] == tables[0]["data"]["percentile_thresholds"]
+
+
+@pytest.fixture
+def numbers() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    truth = rng.gamma(2, 10, 200)
+    return truth, np.abs(truth + rng.normal(0, 4, 200))
+
+
+def test_regression_agrees_with_scikit_learn(numbers):
+    y, p = numbers
+    values = metrics.regression_metrics(y, p)
+    errors = {
+        "mean_absolute_error": sk.mean_absolute_error(y, p),
+        "median_absolute_error": sk.median_absolute_error(y, p),
+        "root_mean_squared_error": sk.root_mean_squared_error(y, p),
+        "root_mean_squared_log_error": sk.root_mean_squared_log_error(y, p),
+    }
+    expected = errors | {f"normalized_{name}": error / (y.max() - y.min()) for name, error in errors.items()}
+    expected |= {
+        "explained_variance": sk.explained_variance_score(y, p),
+        "r2_score": sk.r2_score(y, p),
+        "spearman_correlation": spearmanr(y, p).statistic,
+        "mean_absolute_percentage_error": 100 * sk.mean_absolute_percentage_error(y, p),
+    }
+    assert set(expected) == set(metrics.REGRESSION_METRICS)
+    assert values == pytest.approx(expected)
+    assert all(type(value) is float for value in values.values())
+
+
+def test_normalized_errors_take_the_range_that_is_given(numbers):
+    y, p = numbers
+    values = metrics.regression_metrics(y, p, (0.0, 1000.0))
+    assert values["normalized_mean_absolute_error"] == pytest.approx(values["mean_absolute_error"] / 1000)
+    assert metrics.regression_metrics(y, p + 1e6)["normalized_root_mean_squared_error"] == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "expected"),
+    [
+        ([1, 1, 1], [1, 2, 3], {"spearman_correlation": -1.0, "normalized_mean_absolute_error": math.nan}),
+        ([1, 2, 3], [5, 5, 5], {"spearman_correlation": -1.0, "r2_score": -1.0}),
+        ([-1, 2, 3], [1, 2, 3], {"root_mean_squared_log_error": math.nan}),
+        ([0, 0], [1, 2], {"mean_absolute_percentage_error": math.nan}),
+        ([0, 4], [1, 5], {"mean_absolute_percentage_error": 25.0}),
+        ([1], [2], {"r2_score": math.nan, "mean_absolute_error": 1.0}),
+    ],
+)
+def test_regression_edges_are_nan_or_the_stated_value(truth, predicted, expected):
+    values = metrics.regression_metrics(truth, predicted)
+    assert {name: values[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+
+
+def test_summed_tables_of_a_regression_are_the_tables_of_all_rows(numbers):
+    y, p = numbers
+    bounds = (float(y.min()), float(y.max()))
+    for function in (metrics.residuals, metrics.predicted_true):
+        total = metrics.sum_tables([function(y[:70], p[:70], bounds), function(y[70:], p[70:], bounds)])
+        whole = function(y, p, bounds)
+        assert total["schema_type"] == whole["schema_type"]
+        for key, value in whole["data"].items():
+            assert total["data"][key] == pytest.approx(value), key
+
+
+def test_residuals_are_prediction_minus_truth():
+    data = metrics.residuals([0, 10, 5], [1, 11, 99])["data"]
+    assert data["res_count"] == 3
+    assert sum(data["bin_counts"]) == 3
+    assert data["bin_counts"][-1] == 1  # beyond the range of the target
+    assert data["mean"] == pytest.approx(32)
+
+
+def test_predicted_true_averages_within_bins_of_the_target():
+    data = metrics.predicted_true([0, 0, 10], [1, 3, 9])["data"]
+    assert (data["bin_averages"][0], data["bin_errors"][0], data["bin_counts"][0]) == (2, 1, 2)
+    assert (data["bin_averages"][-1], data["bin_counts"][-1]) == (9, 1)
+
+
+def test_direction_of_metrics():
+    lower = {name for name in metrics.CLASSIFICATION_METRICS if not metrics.greater_is_better(name)}
+    assert lower == {"log_loss"}
+    higher = {name for name in metrics.REGRESSION_METRICS if metrics.greater_is_better(name)}
+    assert higher == {"explained_variance", "r2_score", "spearman_correlation"}
+    with pytest.raises(UserErrorException, match="AUC_weighted"):
+        metrics.greater_is_better("AUC_weigthed")
+
+
+def test_micro_auc_of_two_classes_pools_both_columns():
+    truth, p = votes(100, 2)
+    both = np.column_stack([1 - label_binarize(truth, classes=[0, 1]), label_binarize(truth, classes=[0, 1])])
+    expected = sk.roc_auc_score(both.ravel(), p.ravel())
+    assert metrics.classification_metrics(truth, p, [0, 1])["AUC_micro"] == pytest.approx(expected)

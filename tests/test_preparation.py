@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nbhelpers import connect, find_dataset, prepare_data
+from nbhelpers.backend import Backend
+from nbhelpers.errors import DataError, UserErrorException
+
+
+@pytest.fixture
+def ml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    monkeypatch.setenv("NBHELPERS_HOME", str(tmp_path / "home"))
+    return connect("local")
+
+
+@pytest.fixture
+def ws(ml: Backend) -> Any:
+    return ml.Workspace.from_config()
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=200), "row": range(200)})
+    frame["sold"] = np.where(np.arange(200) % 4 == 0, "yes", "no")
+    frame.to_csv(tmp_path / "flat sales.csv", index=False)
+    return tmp_path / "flat sales.csv"
+
+
+def test_bundled_data_comes_with_its_own_test_set(ml: Backend, ws: Any) -> None:
+    prepared = prepare_data(ml, ws, "bank-marketing-twin", label="y")
+    assert (prepared.train.name, prepared.test.name) == ("bank-marketing-twin", "bank-marketing-twin-test")
+    assert (prepared.train.row_count, prepared.test.row_count) == (32_950, 8_238)
+    assert prepared.task == "classification"
+    assert prepared.train.tags == {"label": "y", "task": "classification", "test_dataset": "bank-marketing-twin-test:1"}
+    assert "Synthetic" in prepared.train.description
+
+
+def test_file_is_split_by_seed_into_disjoint_parts_with_equal_class_shares(ml: Backend, ws: Any, csv: Path) -> None:
+    prepared = prepare_data(ml, ws, str(csv), label="sold", test_size=0.25, seed=3)
+    train, test = prepared.train.to_pandas_dataframe(), prepared.test.to_pandas_dataframe()
+    assert prepared.train.name == "flat-sales"
+    assert sorted([*train["row"], *test["row"]]) == list(range(200))
+    assert len(test) == 50
+    assert train["sold"].value_counts(normalize=True)["yes"] == pytest.approx(0.25, abs=0.01)
+    again = prepare_data(ml, ws, str(csv), label="sold", test_size=0.25, seed=3)
+    assert (again.train.version, again.test.version) == (1, 1)
+    other = prepare_data(ml, ws, str(csv), label="sold", test_size=0.25, seed=4)
+    assert (other.train.version, other.test.version) == (2, 2)
+
+
+def test_part_of_a_registered_data_set_gets_a_name_of_its_own(ml: Backend, ws: Any, csv: Path) -> None:
+    ml.Dataset.Tabular.from_delimited_files(str(csv)).register(ws, "sales")
+    prepared = prepare_data(ml, ws, "sales", label="sold")
+    assert prepared.train.name == "sales-train"
+    assert ml.Dataset.get_by_name(ws, "sales").version == 1
+
+
+def test_numeric_label_makes_a_regression(ml: Backend, ws: Any, csv: Path) -> None:
+    assert prepare_data(ml, ws, str(csv), label="size").task == "regression"
+
+
+def test_find_dataset_takes_the_experiments_latest_or_a_version(ml: Backend, ws: Any, csv: Path) -> None:
+    experiment = ml.Experiment(ws, "flats")
+    with pytest.raises(UserErrorException, match=r"02_data\.ipynb"):
+        find_dataset(ml, experiment)
+    prepare_data(ml, ws, str(csv), label="sold")
+    prepare_data(ml, ws, str(csv), label="sold", seed=1)
+    experiment.set_tags({"dataset": "flat-sales:1"})
+    assert find_dataset(ml, experiment).version == 1
+    assert find_dataset(ml, experiment, "flat-sales").version == 2
+    assert find_dataset(ml, experiment, "flat-sales:2").version == 2
+    with pytest.raises(UserErrorException, match="'one' in 'flat-sales:one'"):
+        find_dataset(ml, experiment, "flat-sales:one")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"label": "sol"}, DataError, ["'sol'", "flat sales.csv", "'sold'"]),
+        ({"label": ""}, DataError, ["''", "size, row, sold"]),
+        ({"task": "clustering"}, UserErrorException, ["'clustering'", "'classification'"]),
+        ({"test_size": 0}, UserErrorException, ["test_size=0", "0.2"]),
+        ({"test_size": 1.5}, UserErrorException, ["test_size=1.5", "0.2"]),
+        ({"dataset_name": "bank-marketing-twin"}, UserErrorException, ["flat sales.csv", "synthetic", "dataset_name"]),
+        ({"dataset_name": "no name!"}, UserErrorException, ["no name!"]),
+        ({"test_data": "nowhere.csv"}, DataError, ["nowhere.csv"]),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_mistake_is_named_and_nothing_is_registered(
+    ml: Backend, ws: Any, csv: Path, arguments: dict[str, Any], error: type[Exception], said: list[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        prepare_data(ml, ws, str(csv), **{"label": "sold", **arguments})
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+    assert not list(ws.datasets)
+
+
+def test_test_set_without_a_training_column_is_refused_before_anything_is_registered(
+    ml: Backend, ws: Any, csv: Path, tmp_path: Path
+) -> None:
+    pd.read_csv(csv).drop(columns="size").to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(DataError, match=r"'size' is not in test\.csv"):
+        prepare_data(ml, ws, str(csv), str(tmp_path / "test.csv"), label="sold")
+    assert not list(ws.datasets)
