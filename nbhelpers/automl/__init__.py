@@ -38,6 +38,9 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "nbhelpers.automl.ensemble.PreFittedVotingRegressor",
     "nbhelpers.automl.featurize.DataTransformer",
     "numpy.dtype",
+    "scipy._lib.array_api_compat.numpy._aliases.asarray",
+    "scipy.interpolate._bsplines.BSpline",
+    "sklearn.model_selection._split.KFold",
     "sklearn.tree._tree.Tree",
 )
 

@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn import metrics as sk
+from sklearn.pipeline import Pipeline
 
+from nbhelpers.automl import TRUSTED_TYPES
 from nbhelpers.automl.candidates import Candidate, propose
 from nbhelpers.automl.data import prepare
 from nbhelpers.automl.settings import check_settings
@@ -63,3 +66,33 @@ def test_refit_learns_from_all_rows_and_gives_the_user_s_labels(table):
     assert model.classes_.tolist() == ["no", "yes"]
     assert model[-1].n_estimators == 22
     assert sk.roc_auc_score(label == "yes", model.predict_proba(data.matrix)[:, 1]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("task", "algorithm", "preprocessor", "parameters"),
+    [
+        *(
+            (task, "LightGBM", name, {"n_estimators": 5})
+            for task in ("classification", "regression")
+            for name in ("", "OneHotEncoder", "TargetEncoder")
+        ),
+        *((task, "RandomForest", "", {"n_estimators": 5}) for task in ("classification", "regression")),
+        *(
+            (task, algorithm, name, {})
+            for task, algorithm in (("classification", "LogisticRegression"), ("regression", "ElasticNet"))
+            for name in ("StandardScalerWrapper", "MaxAbsScaler", "SplineTransformer")
+        ),
+    ],
+)
+def test_every_kind_of_pipeline_can_be_stored_and_loaded(table, task, algorithm, preprocessor, parameters):
+    frame, label, value = table
+    frame = frame.assign(
+        day=pd.date_range("2020-01-01", periods=len(frame)).astype(str),
+        note=[f"a few words and the number {row} of {row % 17}" for row in range(len(frame))],
+    )
+    settings = check_settings(task, {})
+    transformer, data = prepare(frame, label if task == "classification" else value, settings)
+    steps = refit(data, Candidate(algorithm, preprocessor, parameters)).steps
+    model = Pipeline([("datatransformer", transformer), *steps])
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(loaded.predict(frame), model.predict(frame))
