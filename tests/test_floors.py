@@ -18,6 +18,7 @@ BUILDING = [
     {"preparation"},
     {""},  # nbhelpers itself, the façade
     {"cli"},
+    {"__main__"},
 ]
 FLOORS = {name: number for number, names in enumerate(BUILDING) for name in names}
 

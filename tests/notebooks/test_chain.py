@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +16,27 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
 
+from nbhelpers import connect
 from nbhelpers.metrics import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
 STAGES = ["00_workspace", "01_compute", "02_data", "03_train", "04_examine", "05_test"]
 
 
-def nbhelpers_run(home: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nbhelpers.cli", "run", *arguments],
+def start(home: Path, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nbhelpers", "run", *arguments],
         env={**os.environ, "NBHELPERS_HOME": str(home)},
         cwd=cwd,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
+
+
+def nbhelpers_run(home: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    process = start(home, *arguments, cwd=cwd)
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def read(output: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -98,6 +107,38 @@ def test_chain_runs_regression_by_itself(tmp_path: Path) -> None:
     assert outputs["02_data"]["task"] == "regression"
     assert set(outputs["05_test"]["metrics"]) == set(REGRESSION_METRICS)
     assert outputs["05_test"]["metrics"]["r2_score"] > 0.3
+
+
+def test_ctrl_c_cancels_the_run_and_the_batch_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_diabetes(as_frame=True).frame.to_csv(tmp_path / "diabetes.csv", index=False)
+    values = ("-p", "data", str(tmp_path / "diabetes.csv"), "-p", "label", "target", "-p", "iterations", "1000")
+    process = start(tmp_path / "home", *values, "--output", str(tmp_path / "out"))
+    monkeypatch.setenv("NBHELPERS_HOME", str(tmp_path / "home"))
+    ml = connect("local")
+
+    def training_runs() -> list[Any]:
+        return list(ml.Experiment(ml.Workspace.from_config(), "automl-bank").get_runs())
+
+    deadline = time.monotonic() + 120
+    while not (training_runs() and training_runs()[0].get_status() == "Running"):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in stderr
+    record, _ = read(tmp_path / "out")
+    assert record["status"] == "cancelled"
+    statuses = {stage["name"]: stage["status"] for stage in record["stages"]}
+    assert (statuses["02_data"], statuses["03_train"], statuses["04_examine"]) == ("finished", "cancelled", "waiting")
+    assert [run.wait_for_completion(False, raise_on_error=False) for run in training_runs()] == ["Canceled"]
+
+    done = nbhelpers_run(tmp_path / "home", "--resume", str(tmp_path / "out"), "-p", "iterations", "3")
+    assert done.returncode == 0, done.stderr
+    record, outputs = read(tmp_path / "out")
+    assert record["status"] == "finished"
+    assert outputs["03_train"]["iterations"] == 3
 
 
 @pytest.mark.parametrize(
