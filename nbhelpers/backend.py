@@ -65,7 +65,7 @@ def connect(backend: str = "local", *, seed: int = 0) -> Backend:
     BackendError
         The backend is unknown, or a seed was given for Azure.
     """
-    if backend not in BACKENDS:
+    if backend not in tuple(BACKENDS):  # a tuple, as what was given may not be hashable
         raise BackendError(
             f"There is no backend {backend!r}.",
             f"choose one of {', '.join(map(repr, BACKENDS))}; the default is 'local'",

@@ -5,6 +5,7 @@ Only Typer is imported with this module; a command imports what it needs.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +151,8 @@ def _read_yaml(files: list[Path], texts: list[str]) -> dict[str, object]:
             content = yaml.safe_load(path.read_text(encoding="utf-8") if path else source or "")
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ParameterError(
-                f"The parameters {path or source!r} cannot be read: {error}.", "Give lines such as `iterations: 20`."
+                f"The parameters {str(path or source)!r} cannot be read: {error}.",
+                "Give lines such as `iterations: 20`.",
             ) from error
         if not isinstance(content, dict | None):
             raise ParameterError(
@@ -163,7 +165,8 @@ def _read_yaml(files: list[Path], texts: list[str]) -> dict[str, object]:
 
 def _absolute_file(value: object) -> object:
     """The path of a file, made absolute; any other value as it is."""
-    if isinstance(value, str) and Path(value).suffix and Path(value).is_file():
+    # Path.is_file would raise where a text is too long to be a path.
+    if isinstance(value, str) and Path(value).suffix and os.path.isfile(value):  # noqa: PTH113
         return str(Path(value).absolute())
     return value
 

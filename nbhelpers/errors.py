@@ -38,7 +38,7 @@ class NbhelpersError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.problem}\nTo mend it: {self.remedy}"
+        return f"{self.problem}\nTo mend it: {self.remedy[:1].upper()}{self.remedy[1:]}"
 
 
 class BackendError(NbhelpersError):

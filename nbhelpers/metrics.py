@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nbhelpers.errors import DataError, UserErrorException
 
 _AVERAGES = ("macro", "micro", "weighted")
+_RANKING = ("AUC", "average_precision_score")
 
 #: The 21 scalar classification metrics.
 CLASSIFICATION_METRICS: tuple[str, ...] = (
@@ -28,7 +29,7 @@ CLASSIFICATION_METRICS: tuple[str, ...] = (
     "matthews_correlation",
     *(
         f"{stem}_{average}"
-        for stem in ("AUC", "average_precision_score", "f1_score", "precision_score", "recall_score")
+        for stem in (*_RANKING, "f1_score", "precision_score", "recall_score")
         for average in _AVERAGES
     ),
 )
@@ -89,7 +90,7 @@ def greater_is_better(name: str) -> bool:
 
 
 def classification_metrics(
-    y_true: npt.ArrayLike, probabilities: npt.ArrayLike, classes: npt.ArrayLike
+    y_true: npt.ArrayLike, probabilities: npt.ArrayLike, classes: npt.ArrayLike, ranking: Sequence[str] = _RANKING
 ) -> dict[str, float]:
     """The 21 scalar metrics of a classification.
 
@@ -100,14 +101,17 @@ def classification_metrics(
     probabilities : (n, C) array
         Column c holds the probability of ``classes[c]``.
     classes : (C,) array of sorted labels
+    ranking : sequence out of "AUC" and "average_precision_score", by default both
+        The ranking metrics to compute; they take most of the time where there are many classes.
 
     Returns
     -------
     dict of str to float
-        Keys are `CLASSIFICATION_METRICS`. AUC and average precision are one against the rest, over the classes that
-        occur in `y_true`; precision, recall and F1 are scikit-learn's with ``zero_division=0``; the balanced accuracy
-        is the mean recall of the classes that occur; ``norm_macro_recall`` = max(0, (R - 1/C) / (1 - 1/C)) with R the
-        balanced accuracy; ``weighted_accuracy`` weights each row by the share of its class.
+        Keys are `CLASSIFICATION_METRICS`, without those of `ranking` that were not asked for. AUC and average precision
+        are one against the rest, over the classes that occur in `y_true`; precision, recall and F1 are scikit-learn's
+        with ``zero_division=0``; the balanced accuracy is the mean recall of the classes that occur;
+        ``norm_macro_recall`` = max(0, (R - 1/C) / (1 - 1/C)) with R the balanced accuracy; ``weighted_accuracy``
+        weights each row by the share of its class.
 
     Raises
     ------
@@ -134,7 +138,8 @@ def classification_metrics(
         "matthews_correlation": float(sk.matthews_corrcoef(truth, predicted)) if varied else 0.0,
     }
     one_hot = np.eye(n_classes, dtype=int)[truth]
-    for stem, function in (("AUC", sk.roc_auc_score), ("average_precision_score", sk.average_precision_score)):
+    for stem in ranking:
+        function = sk.roc_auc_score if stem == "AUC" else sk.average_precision_score
         if len(present) < 2:  # one against the rest needs a rest
             values |= {f"{stem}_{average}": math.nan for average in _AVERAGES}
             continue
@@ -146,7 +151,7 @@ def classification_metrics(
         scores = sk.precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
         for stem, score in zip(("precision_score", "recall_score", "f1_score"), scores[:3], strict=True):
             values[f"{stem}_{average}"] = float(score)
-    return {name: values[name] for name in CLASSIFICATION_METRICS}
+    return {name: values[name] for name in CLASSIFICATION_METRICS if name in values}
 
 
 def regression_metrics(

@@ -6,13 +6,18 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from nbhelpers.automl import infer_task, stratified_split
+from nbhelpers.automl import check_rows, has_label, infer_task, read_label, stratified_split
 from nbhelpers.backend import Backend
 from nbhelpers.bundled import BUNDLED, bundled_data
 from nbhelpers.errors import DataError, UserErrorException
+from nbhelpers.results.frames import as_frame
+from nbhelpers.results.models import read_truth
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,11 @@ def prepare_data(
         test = _open(ml, workspace, test_data) if test_data else _open_file(ml, str(bundled_data(data).test))
         _require_columns(test.take(1).to_pandas_dataframe(), list(frame.columns), "column", test_data)
     else:
-        train, test = stratified_split(frame, label, test_size, seed, task)
+        frame, test = stratified_split(frame, label, test_size, seed, task)
+        train = frame
         # A registered data set keeps its name; the part of it that trains is another one.
         name = f"{name}-train" if name == data else name
+    _check_test(frame, as_frame(test), label, task)
     test = _register(ml, workspace, test, f"{name}-test", description, {"label": label, "task": task})
     tags = {"label": label, "task": task, "test_dataset": f"{test.name}:{test.version}"}
     return PreparedData(_register(ml, workspace, train, name, description, tags), test, label, task)
@@ -164,6 +171,19 @@ def _require_columns(frame: Any, wanted: list[str], what: str, data: str) -> Non
                 if near
                 else "name another column, or correct the data",
             )
+
+
+def _check_test(train: pd.DataFrame, test: pd.DataFrame, label: str, task: str) -> None:
+    """Refuse now what would end the test after the training."""
+    _, classes, _ = read_label(train[label][has_label(train[label])], task)
+    truth = test[label][has_label(test[label])]
+    if truth.empty:
+        raise DataError(f"No row of the test set has a label in column {label!r}.", "give rows whose label is known")
+    try:
+        read_truth(truth, None if classes is None else classes.tolist())
+        check_rows(train.drop(columns=label), test)
+    except DataError as error:
+        raise DataError(f"The test set cannot be used. {error.problem}", error.remedy) from None
 
 
 def _register(ml: Backend, workspace: Any, table: Any, name: str, description: str, tags: dict[str, str]) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 import pytest
 
@@ -15,9 +16,10 @@ def test_both_backends_have_the_same_vocabulary() -> None:
     assert local <= azure
 
 
-def test_unknown_backend_names_the_known_ones() -> None:
-    with pytest.raises(BackendError, match=r"'gcp'[\s\S]*'local', 'azure'"):
-        connect("gcp")
+@pytest.mark.parametrize("backend", ["gcp", "", None, ["local"]])
+def test_unknown_backend_names_the_known_ones(backend: object) -> None:
+    with pytest.raises(BackendError, match=rf"{re.escape(repr(backend))}[\s\S]*'local', 'azure'"):
+        connect(backend)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1", True])

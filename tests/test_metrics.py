@@ -74,6 +74,13 @@ def test_classification_obeys_the_relations_of_azure_ml(case):
         assert values["AUC_weighted"] == pytest.approx(sk.roc_auc_score(case[0] == "yes", case[1][:, 1]))
 
 
+def test_ranking_metrics_can_be_left_out_and_the_others_are_the_same(case):
+    values = metrics.classification_metrics(*case)
+    some = metrics.classification_metrics(*case, ranking=["AUC"])
+    assert values.keys() - some.keys() == {f"average_precision_score_{kind}" for kind in ("macro", "micro", "weighted")}
+    assert some == {name: values[name] for name in some}
+
+
 def test_norm_macro_recall_is_not_below_zero():
     values = metrics.classification_metrics(["a", "b"], [[0, 1], [1, 0]], ["a", "b"])
     assert values["norm_macro_recall"] == 0
@@ -97,6 +104,18 @@ def test_a_single_class_gives_nan_where_there_is_no_answer():
     assert math.isnan(alone["log_loss"])
 
 
+def test_rows_and_predictions_of_one_class_alone_have_no_matthews_correlation():
+    values = metrics.classification_metrics([0, 0, 0], [[0.9, 0.1]] * 3, [0, 1])
+    assert values["matthews_correlation"] == 0
+    assert values["accuracy"] == 1
+
+
+def test_a_class_that_is_never_predicted_has_precision_zero():
+    values = metrics.classification_metrics([0, 0, 0, 1], [[0.9, 0.1]] * 4, [0, 1])
+    assert values["precision_score_macro"] == 0.375
+    assert values["precision_score_weighted"] == 0.75**2
+
+
 def test_a_label_unknown_to_the_model_counts_as_wrong():
     y, p = np.array(["a", "b", "z", "a"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
     values = metrics.classification_metrics(y, p, ["a", "b"])
@@ -104,6 +123,19 @@ def test_a_label_unknown_to_the_model_counts_as_wrong():
     assert values["log_loss"] > 5
     table = metrics.confusion_matrix(y, p, ["a", "b"])["data"]
     assert table == {"class_labels": ["a", "b", "z"], "matrix": [[2, 0, 0], [0, 1, 0], [1, 0, 0]]}
+
+
+def test_probabilities_that_do_not_sum_to_one_are_scaled_row_by_row(case, recwarn):
+    y, p, classes = case
+    scaled = p * np.linspace(0.1, 3, len(y))[:, np.newaxis]
+    expected = metrics.classification_metrics(y, p, classes)
+    assert metrics.classification_metrics(y, scaled, classes) == pytest.approx(expected)
+    assert not recwarn.list
+
+
+def test_a_row_without_any_probability_counts_as_undecided():
+    values = metrics.classification_metrics([0, 1], [[0, 0], [0, 0]], [0, 1])
+    assert values["log_loss"] == pytest.approx(math.log(2))
 
 
 def test_shapes_that_do_not_fit_are_refused():
@@ -139,6 +171,22 @@ def test_accuracy_table_counts_what_the_roc_curve_says(case):
             tp, fp, tn, fn = counts[c].T
             assert tp / (tp + fn) == pytest.approx(tpr[at])
             assert fp / (fp + tn) == pytest.approx(fpr[at])
+
+
+def test_percentile_thresholds_are_spread_among_the_probabilities_of_all_classes():
+    p = np.column_stack([np.linspace(0, 0.1, 150), np.linspace(0.4, 0.5, 150)])
+    p = np.column_stack([p, 1 - p.sum(axis=1)])
+    thresholds = metrics.accuracy_table([0, 1, 2] * 50, p, [0, 1, 2])["data"]["percentile_thresholds"]
+    assert (thresholds[0], thresholds[-1]) == (p.min(), p.max())
+    assert np.median(thresholds) == pytest.approx(np.median(p), abs=0.02)
+    assert set(thresholds) <= set(p.ravel())
+
+
+def test_counts_at_percentiles_are_added(case):
+    y, p, classes = case
+    parts = [metrics.accuracy_table(y[rows], p[rows], classes) for rows in (slice(40), slice(40, None))]
+    one, other, total = (np.array(table["data"]["percentile_tables"]) for table in (*parts, metrics.sum_tables(parts)))
+    assert (one + other == total).all()
 
 
 def test_summed_tables_of_a_classification_are_the_tables_of_all_rows(case):
@@ -195,6 +243,8 @@ def test_normalized_errors_take_the_range_that_is_given(numbers):
         ([-1, 2, 3], [1, 2, 3], {"root_mean_squared_log_error": math.nan}),
         ([0, 0], [1, 2], {"mean_absolute_percentage_error": math.nan}),
         ([0, 4], [1, 5], {"mean_absolute_percentage_error": 25.0}),
+        ([-4, 4], [-5, 4], {"mean_absolute_percentage_error": 12.5}),
+        ([0, 0], [0, math.e - 1], {"root_mean_squared_log_error": math.sqrt(0.5)}),
         ([1], [2], {"r2_score": math.nan, "mean_absolute_error": 1.0}),
     ],
 )
@@ -220,6 +270,23 @@ def test_residuals_are_prediction_minus_truth():
     assert sum(data["bin_counts"]) == 3
     assert data["bin_counts"][-1] == 1  # beyond the range of the target
     assert data["mean"] == pytest.approx(32)
+
+
+def test_bins_of_a_constant_target_have_a_width():
+    for function in (metrics.residuals, metrics.predicted_true):
+        data = function([3, 3], [3, 3])["data"]
+        assert (np.diff(data["bin_edges"]) > 0).all()
+        assert sum(data["bin_counts"]) == 2
+
+
+def test_bins_of_residuals_span_the_range_both_ways():
+    edges = metrics.residuals([12, 14], [12, 14], (10, 20))["data"]["bin_edges"]
+    assert (edges[0], edges[-1], len(edges)) == (-10, 10, 51)
+
+
+def test_a_target_on_an_edge_is_in_the_bin_that_begins_there():
+    counts = metrics.predicted_true([0, 1, 1, 50], [0, 0, 0, 0], (0, 50))["data"]["bin_counts"]
+    assert (counts[0], counts[1], counts[49]) == (1, 2, 1)
 
 
 def test_predicted_true_averages_within_bins_of_the_target():

@@ -109,3 +109,57 @@ def test_test_set_without_a_training_column_is_refused_before_anything_is_regist
     with pytest.raises(DataError, match=r"'size' is not in test\.csv"):
         prepare_data(ml, ws, str(csv), str(tmp_path / "test.csv"), label="sold")
     assert not list(ws.datasets)
+
+
+def flats(rows: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return pd.DataFrame({"size": rng.normal(size=rows), "row": range(rows), "sold": ["yes", "no"] * (rows // 2)})
+
+
+@pytest.mark.parametrize(
+    ("change", "label", "said"),
+    [
+        ({"sold": "maybe"}, "sold", ["test set", "'maybe' in 60 rows", "never saw", "'no', 'yes'"]),
+        ({"sold": None}, "sold", ["No row of the test set", "'sold'"]),
+        ({"size": "big"}, "sold", ["test set", "'size': 'big' is not a number (60"]),
+        ({"size": "big"}, "size", ["test set", "'big' in 60 rows, which is no number"]),
+    ],
+    ids=["class", "no label", "feature", "quantity"],
+)
+def test_what_would_end_the_test_is_refused_before_anything_is_trained(
+    ml: Backend, ws: Any, csv: Path, tmp_path: Path, change: dict[str, Any], label: str, said: list[str]
+) -> None:
+    flats().assign(**change).to_csv(tmp_path / "test.csv", index=False)
+    with pytest.raises(DataError) as caught:
+        prepare_data(ml, ws, str(csv), str(tmp_path / "test.csv"), label=label)
+    assert all(part in str(caught.value) for part in said), str(caught.value)
+    assert not list(ws.datasets)
+
+
+def test_test_set_with_other_number_types_and_unlabelled_rows_is_taken(
+    ml: Backend, ws: Any, csv: Path, tmp_path: Path
+) -> None:
+    test = flats().assign(size=1)
+    test["row"] += 0.5
+    test.loc[:20, "sold"] = None
+    test.to_csv(tmp_path / "test.csv", index=False)
+    assert prepare_data(ml, ws, str(csv), str(tmp_path / "test.csv"), label="sold").test.row_count == 60
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sold": "yes"}, "single value yes"),
+        ({"sold": None}, "missing in every row"),
+        ({"task": "regression"}, "task='classification'"),
+    ],
+)
+def test_label_that_cannot_be_learned_is_refused_before_anything_is_registered(
+    ml: Backend, ws: Any, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    task = change.pop("task", "auto")
+    flats().assign(**change).to_csv(tmp_path / "train.csv", index=False)
+    with pytest.raises(DataError) as caught:
+        prepare_data(ml, ws, str(tmp_path / "train.csv"), label="sold", task=task)
+    assert said in str(caught.value)
+    assert not list(ws.datasets)

@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbhelpers.automl.columns import check_rows
+    from nbhelpers.automl.data import has_label, read_label
     from nbhelpers.automl.engine import search
     from nbhelpers.automl.featurize import DataTransformer
     from nbhelpers.automl.folds import infer_task, stratified_split
@@ -21,8 +23,11 @@ __all__ = [
     "Result",
     "SerialPool",
     "Settings",
+    "check_rows",
     "check_settings",
+    "has_label",
     "infer_task",
+    "read_label",
     "search",
     "stratified_split",
 ]
@@ -54,8 +59,11 @@ _MODULES = {
     "Result": "records",
     "SerialPool": "records",
     "Settings": "settings",
+    "check_rows": "columns",
     "check_settings": "settings",
+    "has_label": "data",
     "infer_task": "folds",
+    "read_label": "data",
     "search": "engine",
     "stratified_split": "folds",
 }

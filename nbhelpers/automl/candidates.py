@@ -15,8 +15,8 @@ from nbhelpers.metrics import greater_is_better
 #: Trees of a LightGBM model at most; early stopping chooses the number.
 MOST_TREES = 2000
 
-#: Name of the linear model by task.
-_LINEAR = {"classification": "LogisticRegression", "regression": "ElasticNet"}
+#: Below so many rows no forest samples half of them: a tree would see a handful.
+_LEAST_TO_HALVE = 100
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def _lightgbm(
 
 
 def _forest(task: str, n_rows: int, least: int, columns: float, half: bool) -> Candidate:
+    half = half and n_rows >= _LEAST_TO_HALVE
     # Small tables can afford more trees, and gain more by them.
     parameters: dict[str, Any] = {"n_estimators": int(np.clip(1_500_000 // n_rows, 100, 300))}
     parameters |= {"min_samples_leaf": least, "max_features": columns, "max_samples": 0.5 if half else None}

@@ -29,7 +29,8 @@ DATE_PARTS = (
     "second",
 )
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+#: Numbers are kept below this, and above its inverse: forests compute in float32, whose sums then stay finite.
+LARGEST = 1e30
 
 
 @dataclass
@@ -128,7 +129,7 @@ def purpose_of(column: pd.Series[Any], kind: str) -> str:
 def read(column: pd.Series[Any], kind: str) -> npt.NDArray[Any]:
     """The values of a column as its kind says: float64 for "number", datetime64[ns] for "datetime", else objects.
 
-    Infinite numbers are missing, and numbers beyond the range of float32, which forests compute in, are clipped to it.
+    Infinite numbers are missing, numbers beyond `LARGEST` are clipped to it, and those below its inverse are zero.
 
     Raises
     ------
@@ -144,7 +145,7 @@ def read(column: pd.Series[Any], kind: str) -> npt.NDArray[Any]:
     dtype: Any = column.dtype
     if types.is_datetime64_any_dtype(dtype):
         raise DataError(
-            f"Column {column.name!r} holds points in time, and the model was trained on numbers.",
+            f"Column {column.name!r} holds points in time, not numbers.",
             "Give the column as it was in the training data.",
         )
     if isinstance(dtype, pd.CategoricalDtype):
@@ -155,14 +156,36 @@ def read(column: pd.Series[Any], kind: str) -> npt.NDArray[Any]:
     _refuse(column, numbers.isna(), "is not a number")
     values = numbers.to_numpy(dtype=float, na_value=np.nan).copy()
     values[np.isinf(values)] = np.nan
-    return np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX)
+    values[np.abs(values) < 1 / LARGEST] = 0
+    return np.clip(values, -LARGEST, LARGEST)
+
+
+def check_rows(train: pd.DataFrame, rows: pd.DataFrame) -> None:
+    """Refuse rows that a model trained on a table could not read; they have its columns.
+
+    Raises
+    ------
+    DataError
+        The first column with a value of another kind.
+    """
+    for name in train.columns:
+        kind = kind_of(train[name])
+        if kind != "string" and purpose_of(train[name], kind) in USED:  # anything can be read as text
+            read(rows[name], kind)
 
 
 def strings(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The values as str objects, with None for what is missing or blank."""
+    """The values as str objects, with None for what is missing or blank.
+
+    A whole float is written like the int that it was before a missing value made the column one of floats.
+    """
     values = column.astype(object)
-    texts = values.map(str, na_action="ignore").where(values.notna(), None)
+    texts = values.map(_text, na_action="ignore").where(values.notna(), None)
     return texts.where(texts.str.strip() != "", None) if len(texts.dropna()) else texts
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def date_parts(times: npt.NDArray[Any], parts: list[str]) -> npt.NDArray[np.float64]:
@@ -190,6 +213,6 @@ def _refuse(column: pd.Series[Any], unread: pd.Series[Any], why: str) -> None:
     wrong = wrong[[str(value).lower() != "nan" for value in wrong]]
     if len(wrong):
         raise DataError(
-            f"Column {column.name!r}: {wrong.iloc[0]!r} {why} ({len(wrong)} such values), as the training data had.",
-            "Correct the values, or leave them empty.",
+            f"Column {column.name!r}: {wrong.iloc[0]!r} {why} ({len(wrong)} such values).",
+            "Correct the values, or leave them empty: the training data had none like them.",
         )

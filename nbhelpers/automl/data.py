@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nbhelpers.automl.columns import read, strings
+from nbhelpers.automl.columns import LARGEST, read, strings
 from nbhelpers.automl.featurize import DataTransformer
 from nbhelpers.automl.folds import assign_folds, count_folds
 from nbhelpers.automl.settings import Settings
@@ -30,7 +30,7 @@ class TrainingData:
     target : (n,) array
         Class numbers of a classification, values of a regression.
     labels : (n,) array
-        The target as the user gave it.
+        The target as the user gave it; numbers with fractions, which scikit-learn takes for no classes, as text.
     classes : (C,) array or None
         The sorted labels of a classification.
     folds : (n,) array of int
@@ -70,27 +70,28 @@ def prepare(X: pd.DataFrame, y: pd.Series[Any], settings: Settings) -> tuple[Dat
     DataError
         The table or the label cannot be learned from; the message says why.
     """
+    if not isinstance(y, pd.Series):
+        raise DataError(f"A {type(y).__name__} is not a label column.", "Give a pandas Series.")
     if len(X) != len(y):
         raise DataError(f"The table has {len(X):,} rows and the label {len(y):,}.", "Give one label for each row.")
-    labeled = y.notna().to_numpy()
+    labeled = has_label(y)
     if not labeled.all() and not settings.exclude_nan_labels:
         raise DataError(
             f"The label {y.name!r} is missing in {(~labeled).sum():,} rows.",
             "Fill in or drop these rows, or set exclude_nan_labels=True to leave them out.",
         )
     X, y = X[labeled], y[labeled]
-    if len(X) < max(_LEAST_ROWS, 2 * (settings.n_cross_validations or 0)):
+    if len(X) < _LEAST_ROWS:
         raise DataError(
             f"There are {len(X):,} rows with a label, which is too few to train and judge a model.",
-            f"Give at least {_LEAST_ROWS} rows, and two for each fold.",
+            f"Give at least {_LEAST_ROWS} rows.",
         )
-    classes: npt.NDArray[Any] | None = None
-    if settings.task == "classification":
-        labels, classes, target = _classes(y)
-        strata = target
-    else:
-        labels = target = _values(y)
-        strata = np.zeros(len(y))
+    if len(X) < 2 * (settings.n_cross_validations or 0):
+        raise DataError(
+            f"n_cross_validations={settings.n_cross_validations} is too many folds for {len(X):,} rows with a label.",
+            f"Give at most {len(X) // 2}, so that each fold has two rows.",
+        )
+    labels, classes, target = read_label(y, settings.task)
     transformer = DataTransformer(settings.featurization)
     matrix = transformer.fit_transform(X)
     n_folds = settings.n_cross_validations or count_folds(len(X))
@@ -99,12 +100,34 @@ def prepare(X: pd.DataFrame, y: pd.Series[Any], settings: Settings) -> tuple[Dat
         target=target,
         labels=labels,
         classes=classes,
-        folds=assign_folds(strata, n_folds, settings.seed),
+        folds=assign_folds(np.zeros(len(y)) if classes is None else target, n_folds, settings.seed),
         categorical=transformer.categorical_,
         primary_metric=settings.primary_metric,
         threads=settings.max_cores_per_iteration,
     )
     return transformer, data
+
+
+def has_label(y: pd.Series[Any]) -> npt.NDArray[np.bool_]:
+    """The rows whose label is there; a blank text is none."""
+    textual = y.dtype == object or isinstance(y.dtype, pd.StringDtype | pd.CategoricalDtype)
+    return (strings(y) if textual else y).notna().to_numpy(dtype=bool)
+
+
+def read_label(y: pd.Series[Any], task: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None, npt.NDArray[Any]]:
+    """What `TrainingData` calls labels, classes and target, of a label without gaps.
+
+    Raises
+    ------
+    DataError
+        The label cannot be learned; the message says why.
+    """
+    if y.empty:
+        raise DataError(f"The label {y.name!r} is missing in every row.", "Choose another label column.")
+    if task == "classification":
+        return _classes(y)
+    values = _values(y)
+    return values, None, values
 
 
 def _classes(y: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
@@ -114,11 +137,12 @@ def _classes(y: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt
     if pd.api.types.is_bool_dtype(y.dtype) or kind == "boolean":
         labels = y.to_numpy(dtype=bool)
     elif pd.api.types.is_numeric_dtype(y.dtype) or kind in ("integer", "floating", "mixed-integer-float"):
-        numbers = pd.to_numeric(y).to_numpy(dtype=float)
+        numbers = pd.to_numeric(y)
         # Whole numbers become floats where a label is missing; a reader expects to get whole ones back.
-        labels = numbers.astype(np.int64) if (numbers == np.floor(numbers)).all() else numbers
+        whole = bool(((numbers % 1 == 0) & (numbers.abs() < 2**63)).all())
+        labels = numbers.to_numpy(dtype=np.int64) if whole else strings(numbers).to_numpy(dtype=str)
     else:
-        labels = strings(y).fillna("").to_numpy(dtype=str)
+        labels = strings(y).to_numpy(dtype=str)
     classes, target, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise DataError(
@@ -145,11 +169,16 @@ def _values(y: pd.Series[Any]) -> npt.NDArray[Any]:
         values = read(y, "number")
     except DataError as error:
         raise DataError(
-            f"The label {y.name!r} cannot be predicted as a quantity. {error.problem}",
+            f"The label {y.name!r} cannot be predicted as a quantity: {error.problem}",
             "Use task='classification', or choose a label of numbers.",
         ) from None
     if np.isnan(values).any():
         raise DataError(f"The label {y.name!r} holds an infinite value.", "Correct or drop these rows.")
+    if np.abs(values).max() >= LARGEST:
+        raise DataError(
+            f"The label {y.name!r} holds numbers beyond {LARGEST:g}, which models cannot compute with.",
+            "Give it in a larger unit, or its logarithm.",
+        )
     if values.min() == values.max():
         raise DataError(
             f"The label {y.name!r} is {values[0]:g} in every row, so there is nothing to predict.",

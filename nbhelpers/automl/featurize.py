@@ -167,7 +167,7 @@ class DataTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 def _with_names(X: Any) -> pd.DataFrame:
     if not isinstance(X, pd.DataFrame):
         raise DataError(f"A {type(X).__name__} is not a table with named columns.", "Give a pandas DataFrame.")
-    frame = X.rename(columns=str)
+    frame = X.set_axis([str(name) for name in X.columns], axis=1)
     if not frame.columns.is_unique:
         name = frame.columns[frame.columns.duplicated()][0]
         raise DataError(f"The table has more than one column {name!r}.", "Give every column its own name.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def stratified_split(
     ----------
     frame : DataFrame
     label : str
-        Name of the label column, whose classes are spread evenly if `task` is "classification" and each has two rows.
+        Name of the label column. If `task` is "classification", its classes are spread evenly, as far as they have
+        rows enough; a class with a single row is in the training frame, as a test of what was never seen says nothing.
     test_size : float
         Share of the rows in the test frame.
     seed : int
@@ -90,10 +92,21 @@ def stratified_split(
             f"test_size={test_size!r} of {len(rows):,} rows leaves a side of the split empty.",
             "Give a share between 0 and 1, and at least two rows.",
         )
-    groups, _ = pd.factorize(frame[label], use_na_sentinel=False)
-    options: dict[str, Any] = {"test_size": test_size, "random_state": seed}
-    try:
-        train, test = train_test_split(rows, stratify=groups if task == "classification" else None, **options)
-    except ValueError:  # a class with too few rows to be on both sides
-        train, test = train_test_split(rows, **options)
-    return frame.iloc[np.sort(train)], frame.iloc[np.sort(test)]
+    n_test = min(math.ceil(test_size * len(rows)), len(rows) - 1)
+    if task != "classification":
+        _, test = train_test_split(rows, test_size=n_test, random_state=seed)
+    else:
+        classes, _ = pd.factorize(frame[label], use_na_sentinel=False)
+        several = rows[np.bincount(classes)[classes] > 1]
+        try:
+            _, test = train_test_split(several, test_size=n_test, random_state=seed, stratify=classes[several])
+        except ValueError:  # one side has fewer rows than there are classes
+            _, first = np.unique(classes, return_index=True)
+            test = np.random.default_rng(seed).permutation(np.setdiff1d(rows, first))[:n_test]
+    if not 0 < len(test) < len(rows):
+        raise DataError(
+            f"The label {label!r} has another value in each row, so there is no class to train and to test on.",
+            "Choose another label, or task='regression' for a quantity.",
+        )
+    test = np.sort(test)
+    return frame.iloc[np.setdiff1d(rows, test)], frame.iloc[test]

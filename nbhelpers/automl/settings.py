@@ -221,14 +221,15 @@ def check_settings(task: str, settings: Mapping[str, Any]) -> Settings:
         One error that lists every problem: unknown names with the nearest known one, wrong types, values out of
         range, unknown metrics and models, and settings that Azure ML has and this engine lacks, with the reason.
     """
-    if task not in ALGORITHMS:
+    if task not in tuple(ALGORITHMS):
         raise ConfigException(f"task={task!r} is not supported.", f"Use one of {_listed(ALGORITHMS)}.")
     given = {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
     problems: list[str] = []
     for name, value in given.items():
         if name in _NOT_HERE:
-            if not (value is None or value is False or value == "off"):
-                problems.append(f"{name}={value!r} works on Azure ML only: here {_NOT_HERE[name]}.")
+            if not (value is None or value is False or (isinstance(value, str) and value == "off")):
+                shown = repr(value) if isinstance(value, bool | int | float | str) else f"({type(value).__name__})"
+                problems.append(f"{name}={shown} works on Azure ML only: here {_NOT_HERE[name]}.")
         elif name in _CHECKS:
             wrong = None if value is None and name in _OPTIONAL else _CHECKS[name](value)
             problems += [f"{name}={value!r} {wrong}."] if wrong else []

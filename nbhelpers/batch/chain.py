@@ -73,7 +73,7 @@ def run_batch(
     ParameterError
         A parameter is unknown or does not fit; nothing was run.
     BatchError
-        The notebooks, a stage or a folder cannot be used as asked; nothing was run.
+        The notebooks, a stage or a folder cannot be used as asked; nothing was run. Or the disk is full.
     StageError
         A notebook failed; the record says the same.
     KeyboardInterrupt
@@ -81,6 +81,10 @@ def run_batch(
     """
     if first and only:
         raise BatchError("A batch cannot start from one stage and run only one.", "Give --from or --only, not both.")
+    if execution_timeout is not None and not (isinstance(execution_timeout, int) and execution_timeout > 0):
+        raise BatchError(f"execution_timeout={execution_timeout!r} is not a number of seconds.", "Give 600, or None.")
+    if not isinstance(parameters, Mapping | None):
+        raise ParameterError(f"parameters={parameters!r} is not a dictionary.", "Write it as in {'iterations': 20}.")
     if resume and output:
         raise BatchError("A resumed batch stays in its folder.", "Leave out --output.")
     sources = find_notebooks(notebooks)
@@ -102,7 +106,14 @@ def run_batch(
             record = Record(folder)
         given = check_parameters({**record.parameters, **values}, declared)
         record.stages = _plan(record, declared, given, begin, only is not None)
-        return _Batch(record, sources, declared, given, execution_timeout, progress, _command(folder, notebooks)).run()
+        resume_command = _command(folder, notebooks)
+        try:
+            return _Batch(record, sources, declared, given, execution_timeout, progress, resume_command).run()
+        except OSError as error:
+            raise BatchError(
+                f"The batch in {folder} could not go on: {error}.",
+                f"Make room or give write permission there, then go on with\n    {resume_command}",
+            ) from error
 
 
 def project_folder() -> Path:

@@ -265,4 +265,4 @@ def _unknown(name: str, declared: Mapping[str, Sequence[Parameter]]) -> str:
     if not near:
         return f"no notebook declares a parameter {name!r}"
     users = ", ".join(stage for stage, parameters in declared.items() if near[0] in {p.name for p in parameters})
-    return f"no notebook declares a parameter {name!r}; did you mean {near[0]!r} (of {users})?"
+    return f"no notebook declares a parameter {name!r}; the nearest is {near[0]!r} (of {users})"

@@ -118,7 +118,10 @@ def execute(
         """Has an environment of its own, and says which process group it has started: nbclient offers neither."""
 
         async def _async_pre_start_kernel(self, **kwargs: Any) -> Any:
-            return await super()._async_pre_start_kernel(**kwargs, env=os.environ | _KERNEL_ENVIRONMENT)
+            environment = os.environ | _KERNEL_ENVIRONMENT
+            if home := os.environ.get("NBHELPERS_HOME"):  # relative to this process's folder, not the notebook's
+                environment["NBHELPERS_HOME"] = str(Path(home).expanduser().absolute())
+            return await super()._async_pre_start_kernel(**kwargs, env=environment)
 
         async def _async_post_start_kernel(self, **kwargs: Any) -> None:
             await super()._async_post_start_kernel(**kwargs)

@@ -61,7 +61,10 @@ class DataType:
     @staticmethod
     def to_datetime(formats: str | Sequence[str] | None = None) -> DataType:
         """Dates and times in one of the formats (as for ``strptime``); by default ISO 8601."""
-        return DataType("date", (formats,) if isinstance(formats, str) else tuple(formats or ()))
+        listed = [formats] if isinstance(formats, str) else formats or []
+        if not isinstance(listed, list | tuple) or not all(isinstance(each, str) for each in listed):
+            raise UserErrorException(f"formats={formats!r} are no formats of dates.", "Give one such as '%d.%m.%Y'.")
+        return DataType("date", tuple(listed))
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,11 @@ def given_kinds(
     ------
     DataError
         There is no such column, or a value does not fit its type.
+    UserErrorException
+        A format of dates is wrong.
     """
+    import duckdb
+
     kinds = {}
     for name, wanted in types.items():
         if name not in names:
@@ -142,10 +149,16 @@ def given_kinds(
             )
         column = names.index(name)
         kind = kinds[column] = _dates(*wanted.formats) if wanted.formats else _GIVEN[wanted.kind]
-        wrong = database.execute(
-            f"SELECT row, c{column} FROM (SELECT row_number() OVER () AS row, c{column} FROM fields) "  # noqa: S608
-            f"WHERE c{column} IS NOT NULL AND NOT {kind.tested(column)} LIMIT 1"
-        ).fetchall()
+        try:
+            wrong = database.execute(
+                f"SELECT row, c{column} FROM (SELECT row_number() OVER () AS row, c{column} FROM fields) "  # noqa: S608
+                f"WHERE c{column} IS NOT NULL AND NOT {kind.tested(column)} LIMIT 1"
+            ).fetchall()
+        except duckdb.InvalidInputException as error:
+            raise UserErrorException(
+                f"The formats {', '.join(wanted.formats)} of the column {name!r} cannot be used: {error}.",
+                "Write them as for strptime, as in '%d.%m.%Y'.",
+            ) from error
         if wrong:
             row, value = wrong[0]
             raise DataError(

@@ -10,9 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from nbhelpers.errors import ComputeTargetException
+from nbhelpers.local.arguments import check_workspace
 from nbhelpers.local.names import nearest
 from nbhelpers.local.store import compute_targets, now
 from nbhelpers.local.workspace import Workspace
+
+#: The largest `max_nodes`.
+MOST_NODES = 1_000
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ class ComputeTarget:
         return super().__new__(AmlCompute)
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        row = workspace.store.one(sa.select(compute_targets).where(compute_targets.c.name == name))
+        check_workspace(workspace)
+        row = workspace.store.one(sa.select(compute_targets).where(compute_targets.c.name == str(name)))
         if row is None:
             near = nearest(name, workspace.compute_targets)
             create = f"ComputeTarget.create(ws, {name!r}, AmlCompute.provisioning_configuration(max_nodes=4))"
@@ -99,6 +104,7 @@ class ComputeTarget:
         ComputeTargetException
             The name or the description cannot be used.
         """
+        check_workspace(workspace)
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{1,23}", name):
             raise ComputeTargetException(
                 f"{name!r} cannot be the name of a compute target.",
@@ -142,14 +148,15 @@ class ComputeTarget:
         ComputeTargetException
             More nodes are asked for than the target can have, or the time is not above zero.
         """
-        if min_node_count is not None and min_node_count > self.max_nodes:
+        if min_node_count is not None and not (_whole(min_node_count, 0) and min_node_count <= self.max_nodes):
             raise ComputeTargetException(
-                f"min_node_count={min_node_count} is more than the {self.max_nodes} nodes that {self.name} can have.",
+                f"min_node_count={min_node_count!r} is no number of nodes that {self.name} can have (0 to "
+                f"{self.max_nodes}).",
                 f"ask for at most {self.max_nodes}, or create the target with a larger max_nodes",
             )
-        if timeout_in_minutes <= 0:
+        if not isinstance(timeout_in_minutes, int | float) or not timeout_in_minutes > 0:
             raise ComputeTargetException(
-                f"timeout_in_minutes={timeout_in_minutes!r} is not above zero.", "give for example 10"
+                f"timeout_in_minutes={timeout_in_minutes!r} is not a number above zero.", "give for example 10"
             )
         if not show_output:
             return
@@ -195,7 +202,7 @@ class AmlCompute(ComputeTarget):
         min_nodes : int, default 0
             Nodes that would stay allocated; kept and shown.
         max_nodes : int
-            Slots for work at once, at least 1.
+            Slots for work at once, from 1 to 1,000.
         idle_seconds_before_scaledown : int, default 1800
             Checked only: nothing is scaled down here.
 
@@ -211,8 +218,8 @@ class AmlCompute(ComputeTarget):
             problems.append(f"vm_priority={vm_priority!r} is neither 'dedicated' nor 'lowpriority'")
         if max_nodes is None:
             problems.append("max_nodes is missing")
-        elif not _whole(max_nodes, 1):
-            problems.append(f"max_nodes={max_nodes!r} is not a whole number from 1 on")
+        elif not (_whole(max_nodes, 1) and max_nodes <= MOST_NODES):
+            problems.append(f"max_nodes={max_nodes!r} is not a whole number from 1 to {MOST_NODES:,}")
         if not _whole(min_nodes, 0):
             problems.append(f"min_nodes={min_nodes!r} is not a whole number from 0 on")
         elif isinstance(max_nodes, int) and min_nodes > max_nodes:

@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nbhelpers import automl
-from nbhelpers.errors import ConfigException, UserErrorException
+from nbhelpers.errors import ConfigException, DataError, UserErrorException
 from nbhelpers.local.compute import ComputeTarget
 from nbhelpers.local.names import nearest
 from nbhelpers.local.sources import copy_atomically
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from nbhelpers.local.tabular import TabularDataset
 
+TASKS = ("classification", "regression")
 OWN = ("path", "debug_log", "compute_target", "training_data", "label_column_name")
 
 
@@ -73,11 +76,13 @@ class AutoMLConfig:
             )
         try:
             dataset = _tabular(training_data)
-            problems += _label_problems(dataset, label_column_name)
+            problems += _label_problems(dataset, label_column_name, task)
         except UserErrorException as error:
             problems.append(f"training_data: {error.problem} {error.remedy}")
         try:
-            self.settings = automl.check_settings(task, settings)
+            # A NumPy scalar is as good as the number that it holds, but it cannot be stored as JSON.
+            plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
+            self.settings = automl.check_settings(task, plain)
         except ConfigException as error:
             problems += [line.removeprefix("- ") for line in error.problem.splitlines() if line.startswith("- ")] or [
                 error.problem
@@ -139,7 +144,7 @@ def _tabular(data: Any) -> TabularDataset:
     )
 
 
-def _label_problems(dataset: TabularDataset, label: Any) -> list[str]:
+def _label_problems(dataset: TabularDataset, label: Any, task: Any) -> list[str]:
     columns = dataset.columns
     if label not in columns:
         near = nearest(label, columns)
@@ -148,9 +153,10 @@ def _label_problems(dataset: TabularDataset, label: Any) -> list[str]:
     if len(columns) == 1:
         return [f"The training data has no column besides the label {label!r}."]
     values = dataset.keep_columns([label]).to_pandas_dataframe()[label]
-    found = values.nunique()
-    if found == 0:
-        return [f"The label column {label!r} is empty."]
-    if found == 1:
-        return [f"The label column {label!r} has only one value, {values.dropna().iloc[0]!r}: nothing can be learned."]
+    if task not in TASKS:
+        return []
+    try:
+        automl.read_label(values[automl.has_label(values)], task)
+    except DataError as error:
+        return [f"{error.problem} {error.remedy}"]
     return []

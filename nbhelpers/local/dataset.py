@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import check_flags
 from nbhelpers.local.column_types import DataType
 from nbhelpers.local.names import NameMapping, nearest
 from nbhelpers.local.store import datasets, open_store
@@ -83,15 +84,14 @@ class TabularDatasetFactory:
 
         sources = _sources(path)
         _refuse("partition_format", partition_format)
-        flags = {
-            "include_path": include_path,
-            "infer_column_types": infer_column_types,
-            "header": header,
-            "empty_as_string": empty_as_string,
-        }
-        for argument, value in flags.items():
-            if not isinstance(value, bool):
-                raise UserErrorException(f"{argument}={value!r} is not supported here.", "Give True or False.")
+        check_flags(
+            {
+                "include_path": include_path,
+                "infer_column_types": infer_column_types,
+                "header": header,
+                "empty_as_string": empty_as_string,
+            }
+        )
         if separator is not None and (not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n'):
             raise UserErrorException(
                 f"separator={separator!r} is not one character that can separate fields.",
@@ -148,8 +148,9 @@ class TabularDatasetFactory:
         sources = _sources(path)
         _refuse("partition_format", partition_format)
         _refuse("set_column_types", set_column_types)
+        check_flags({"include_path": include_path})
         store = open_store()
-        table = store_parquet(sources, store, include_path=bool(include_path))
+        table = store_parquet(sources, store, include_path=include_path)
         return unregistered(store, table, _shown(sources), ["GetFiles", "ReadParquetFile"])
 
     @staticmethod

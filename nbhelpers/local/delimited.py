@@ -10,6 +10,7 @@ import csv
 import glob
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ import pyarrow as pa
 
 from nbhelpers.errors import DataError, StoreError
 from nbhelpers.local.column_types import TEXT, DataType, all_values, given_kinds, inferred_kinds, sql_text
+from nbhelpers.local.encodings import plain_text
 from nbhelpers.local.files import batch_rows, column_names, store_table
-from nbhelpers.local.sources import display_name, local_file, plain_text, unpacked, working_folder
+from nbhelpers.local.sources import display_name, local_file, unpacked, working_folder
 from nbhelpers.local.store import Store
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 SEPARATORS = (",", ";", "\t", "|")
 
+#: Excel takes the separator from such a first line, and some programs write it.
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"])"?\n')
 _SAMPLE_CHARACTERS = 2**20
 _SAMPLE_RECORDS = 200
 
@@ -106,6 +110,8 @@ def _columns(
     for (column, _), there in all_values(database, "fields", unnamed).items():
         if there is None:
             del values[names[column]]
+    if not values:
+        raise DataError(f"{name} has no table: its lines are blank.", "Give another file.")
     if not options.include_path:
         return values
     column_names(["Path", *values], name)
@@ -167,6 +173,8 @@ def _layout(file: Path, name: str, options: DelimitedOptions) -> tuple[list[str]
     """The names in the header, the number of records up to and with it, and the separator."""
     with file.open(encoding="utf-8", newline="") as stream:
         sample, rest = stream.read(_SAMPLE_CHARACTERS), stream.read(1)
+    named = _SEPARATOR_LINE.match(sample)
+    sample = sample[named.end() :] if named else sample
     candidates = []
     for candidate in SEPARATORS:
         # The header tells best, since text and decimal commas seldom stand in it; the rows below should agree.
@@ -174,6 +182,7 @@ def _layout(file: Path, name: str, options: DelimitedOptions) -> tuple[list[str]
         if first > 1:
             candidates.append((sum(length == first for length in others) / max(len(others), 1), first, candidate))
     likeliest = max(candidates, key=lambda found: found[:2])[2] if candidates else ","
+    likeliest = named[1] if named else likeliest
     separator = likeliest if options.separator in (None, ",") else str(options.separator)
     records = _records(sample, separator, whole=not rest)
     above = next((number for number, record in enumerate(records) if record), None)
@@ -182,6 +191,7 @@ def _layout(file: Path, name: str, options: DelimitedOptions) -> tuple[list[str]
             f"{name} has no table: its lines are blank, or its first line is too long.", "Give another file."
         )
     header = records[above]
+    above += bool(named)
     if len(header) == 1 and candidates:
         raise DataError(
             f"{name} has no separator {separator!r} in its first line; {likeliest!r} seems to separate its fields.",
@@ -220,7 +230,7 @@ def _diagnosis(file: Path, name: str, width: int, separator: str, skip: int, err
                 line = reader.line_num + 1
         except csv.Error as problem:
             return DataError(
-                f"{name}, line {line}: the quotes do not match ({problem}).",
+                f"{name}, line {line}: the quotes do not match, or a text is too long ({problem}).",
                 'Close the quoted text, and write a quote inside it twice: "a ""quoted"" word".',
             )
     return DataError(

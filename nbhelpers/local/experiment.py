@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import check_tags, check_workspace
 from nbhelpers.local.store import experiments, now, runs
 from nbhelpers.local.workspace import Workspace
 
@@ -33,10 +34,11 @@ class Experiment:
     Raises
     ------
     UserErrorException
-        The name does not follow the rule.
+        The name does not follow the rule, or `workspace` is none.
     """
 
     def __init__(self, workspace: Workspace, name: str) -> None:
+        check_workspace(workspace)
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}", name):
             raise UserErrorException(
                 f"{name!r} cannot be the name of an experiment.",
@@ -55,12 +57,21 @@ class Experiment:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Add tags, or give existing ones new values."""
+        check_tags(tags)
         mine = experiments.c.name == self.name
         with self.workspace.store.writing() as connection:
             old: dict[str, str] = connection.execute(sa.select(experiments.c.tags).where(mine)).scalar_one()
             connection.execute(experiments.update().where(mine).values(tags=old | dict(tags)))
 
-    def submit(self, config: Pipeline, tags: Mapping[str, str] | None = None, **kwargs: Any) -> PipelineRun:
+    def submit(
+        self,
+        config: Pipeline,
+        tags: Mapping[str, str] | None = None,
+        *,
+        pipeline_parameters: Mapping[str, Any] | None = None,
+        continue_on_step_failure: bool = False,
+        regenerate_outputs: bool = False,
+    ) -> PipelineRun:
         """Start a pipeline in this experiment.
 
         Parameters
@@ -68,8 +79,8 @@ class Experiment:
         config : Pipeline
         tags : mapping, optional
             Tags of the run.
-        **kwargs
-            As `Pipeline.submit`: `pipeline_parameters`, `continue_on_step_failure`, `regenerate_outputs`.
+        pipeline_parameters, continue_on_step_failure, regenerate_outputs
+            As `Pipeline.submit`.
 
         Returns
         -------
@@ -82,7 +93,14 @@ class Experiment:
         """
         from nbhelpers.local.pipeline import submit_pipeline
 
-        return submit_pipeline(self, config, tags, **kwargs)
+        return submit_pipeline(
+            self,
+            config,
+            tags,
+            pipeline_parameters=pipeline_parameters,
+            continue_on_step_failure=continue_on_step_failure,
+            regenerate_outputs=regenerate_outputs,
+        )
 
     def get_runs(self) -> list[PipelineRun]:
         """The pipeline runs of the experiment, newest first."""

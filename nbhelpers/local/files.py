@@ -169,7 +169,7 @@ def store_frame(frame: pd.DataFrame, store: Store) -> str:
         _refuse_mixed(series, name)
         try:
             columns.append(pa.Array.from_pandas(series))
-        except (pa.ArrowException, TypeError, ValueError) as error:
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise _unsupported(name, str(series.dtype), _FRAME) from error
     table = pa.table(
         [column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column]) for column in columns],

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from nbhelpers.errors import ModelError
+from nbhelpers.local.arguments import check_workspace
 from nbhelpers.local.store import Store, models, now, open_store, write_atomically
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def load(file: BinaryIO | str | Path, workspace: Workspace | None = None) -> Any
 
     from nbhelpers.automl import TRUSTED_TYPES
 
+    if not isinstance(file, str | Path) and not hasattr(file, "read"):
+        raise ModelError(f"A {type(file).__name__} is no model file.", "give a path, or open(path, 'rb')")
     try:
         content = Path(file).read_bytes() if isinstance(file, str | Path) else file.read()
     except OSError as error:
@@ -102,6 +105,10 @@ def load(file: BinaryIO | str | Path, workspace: Workspace | None = None) -> Any
             f"The model file {file} cannot be read: {error.strerror}.",
             "download it with pipeline_run.get_pipeline_output(...).download('.')",
         ) from error
+    if not isinstance(content, bytes):
+        raise ModelError("The model file is open as text.", "open it in binary form: open(path, 'rb')")
+    if workspace is not None:
+        check_workspace(workspace)
     store = workspace.store if workspace else open_store()
     digest = hashlib.sha256(content).hexdigest()
     known = store.one(sa.select(models).where(models.c.digest == digest))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import path_of
 
 
 class PortDataReference:
@@ -53,24 +55,40 @@ class PortDataReference:
                 "wait with pipeline_run.wait_for_completion(), or run the pipeline again",
             )
         say = print if show_progress is not False else _silent
-        target = Path(local_path) / self.path_on_datastore
+        target = path_of("local_path", local_path) / self.path_on_datastore
         if overwrite is False and target.exists():
             say(f"Path already exists. Skipping download for {self.path_on_datastore}")
             return 0
         say(f"Downloading {self.path_on_datastore}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._source, target)
-        except OSError as error:
-            raise UserErrorException(
-                f"The output cannot be written to {target}: {error.strerror}.",
-                "give a folder that you may write to, on a disk with room",
-            ) from error
+        copy_out(self._source, target)
         say(f"Downloaded {self.path_on_datastore}, 1 files out of an estimated total of 1")
         return 1
 
     def __repr__(self) -> str:
         return f"PortDataReference({self.path_on_datastore!r})"
+
+
+def copy_out(source: Path, target: Path) -> None:
+    """Copy a file of a run to where the user wants it, whole or not at all.
+
+    Raises
+    ------
+    UserErrorException
+        It cannot be written there.
+    """
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, part)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserErrorException(
+            f"The file cannot be written to {target}: {error.strerror}.",
+            "give a folder that you may write to, on a disk with room",
+        ) from error
 
 
 def _silent(*_values: object) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import check_flags, check_tags, check_text, check_workspace
 from nbhelpers.local.config import AutoMLConfig
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.processes import start_worker
@@ -38,10 +39,13 @@ class Pipeline:
     """
 
     def __init__(self, workspace: Workspace, steps: Any, description: str | None = None) -> None:
+        check_workspace(workspace)
+        check_text("description", description)
         found = _flat(steps)
         if wrong := [step for step in found if not isinstance(step, AutoMLStep)]:
             raise UserErrorException(
-                f"A step of the pipeline is of type {_type(wrong[0])}.", "a local pipeline takes AutoMLStep only"
+                f"A step of the pipeline is of type {type(wrong[0]).__name__}.",
+                "a local pipeline takes AutoMLStep only",
             )
         if len(found) != 1:
             raise UserErrorException(
@@ -115,16 +119,19 @@ def submit_pipeline(
     """As `Pipeline.submit`, in an experiment that is at hand."""
     if not isinstance(pipeline, Pipeline):
         raise UserErrorException(
-            f"An experiment cannot submit a {_type(pipeline)}.",
+            f"An experiment cannot submit a {type(pipeline).__name__}.",
             "put the AutoMLConfig into an AutoMLStep and that into a Pipeline"
             if isinstance(pipeline, AutoMLConfig)
             else "pass a Pipeline",
         )
     if pipeline_parameters:
         raise UserErrorException(
-            f"The pipeline has no parameter {', '.join(map(repr, pipeline_parameters))}: an AutoMLStep takes none.",
+            f"pipeline_parameters={pipeline_parameters!r}: the pipeline has no parameters, an AutoMLStep takes none.",
             "leave pipeline_parameters out, and give settings to AutoMLConfig",
         )
+    check_flags({"continue_on_step_failure": continue_on_step_failure, "regenerate_outputs": regenerate_outputs})
+    if tags is not None:
+        check_tags(tags)
     definition = {
         "description": pipeline.description,
         "continue_on_step_failure": continue_on_step_failure,
@@ -208,7 +215,3 @@ def _flat(steps: Any) -> list[Any]:
     if isinstance(steps, list | tuple):
         return [inner for step in steps for inner in _flat(step)]
     return [steps]
-
-
-def _type(value: object) -> str:
-    return type(value).__name__

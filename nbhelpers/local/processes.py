@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +22,9 @@ RUNNING = ("NotStarted", "Queued", "Running")
 BEAT = 1.0
 #: Seconds without a heartbeat after which a worker counts as dead.
 STALE = 15.0
-SILENT = "worker process stopped answering"
+SILENT = "The worker process stopped answering."
 #: The error record of a run that was cancelled.
-CANCELED = {"code": "Canceled", "message": "The run was cancelled.", "reason": "cancelled on request"}
-
-# Kept so that an ended worker is reaped: until then its process id looks alive.
-_started: dict[int, subprocess.Popen[bytes]] = {}
+CANCELED = {"code": "Canceled", "message": "The run was cancelled."}
 
 
 def log_file(store: Store, step_id: str) -> Path:
@@ -58,9 +56,10 @@ def start_worker(store: Store, run_id: str, step_id: str) -> None:
             )
     except OSError as error:
         problem = f"The worker process of run {run_id} could not be started: {error.strerror}."
-        finish(store, run_id, "Failed", {"code": "WorkerLost", "message": problem, "reason": str(error.strerror)})
+        finish(store, run_id, "Failed", {"code": "WorkerLost", "message": problem})
         raise StoreError(problem, f"check that {store.home} can be written to and that memory is left") from error
-    _started[process.pid] = process
+    # Reaps the worker when it ends: until then its process id looks alive.
+    threading.Thread(target=process.wait, daemon=True).start()
     with store.writing() as connection:
         connection.execute(runs.update().where(runs.c.id == run_id).values(pid=process.pid, heartbeat=time.time()))
 
@@ -71,7 +70,7 @@ def finish(
     status: str,
     error: Mapping[str, str] | None = None,
     step_values: Mapping[str, Any] | None = None,
-) -> bool:
+) -> None:
     """End a pipeline run and its step in one transaction, unless something else has ended it.
 
     Parameters
@@ -81,14 +80,9 @@ def finish(
         The pipeline run.
     status : {"Finished", "Failed", "Canceled"}
     error : mapping, optional
-        ``code``, ``message`` and ``reason`` of a failure.
+        ``code`` and ``message`` of a failure, and its ``remedy`` if there is one.
     step_values : mapping, optional
         Columns of the step's row to set, too.
-
-    Returns
-    -------
-    bool
-        Whether this call ended the run.
     """
     end = {"status": status, "ended": now(), "error": dict(error) if error else None}
     with store.writing() as connection:
@@ -96,21 +90,20 @@ def finish(
         if ended.rowcount:
             step = runs.update().where(runs.c.parent_id == run_id)
             connection.execute(step.values(**end, **(step_values or {})))
-    return bool(ended.rowcount)
 
 
 def settle(store: Store, run_id: str) -> None:
     """End a pipeline run whose worker is gone: as Failed, or as Canceled if that was asked for."""
-    reason = _loss(_row(store, run_id))
-    if reason == SILENT:
+    row = _row(store, run_id)
+    loss = _loss(row)
+    if loss == SILENT:
         time.sleep(2 * BEAT)  # when a machine wakes from sleep, every heartbeat is old for a moment
-        reason = _loss(_row(store, run_id))
-    if not reason:
-        return
-    if _row(store, run_id)["cancel_requested"]:
+        row = _row(store, run_id)
+        loss = _loss(row)
+    if loss and row["cancel_requested"]:
         finish(store, run_id, "Canceled", CANCELED)
-    else:
-        finish(store, run_id, "Failed", {"code": "WorkerLost", "message": f"The {reason}.", "reason": reason})
+    elif loss:
+        finish(store, run_id, "Failed", {"code": "WorkerLost", "message": loss})
 
 
 def _loss(row: sa.RowMapping) -> str | None:
@@ -118,7 +111,7 @@ def _loss(row: sa.RowMapping) -> str | None:
     if row["status"] not in RUNNING:
         return None
     if row["pid"] is not None and not _is_alive(row["pid"]):
-        return "worker process died"
+        return "The worker process died."
     return SILENT if time.time() - row["heartbeat"] > STALE else None
 
 
@@ -129,8 +122,6 @@ def _row(store: Store, run_id: str) -> sa.RowMapping:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid in _started:
-        return _started[pid].poll() is None
     if sys.platform == "win32":  # where os.kill ends the process; its heartbeat has to tell
         return True
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import sqlalchemy as sa
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import check_tags, check_workspace, path_of
 from nbhelpers.local.display import html_table
 from nbhelpers.local.names import nearest
-from nbhelpers.local.outputs import PortDataReference
+from nbhelpers.local.outputs import PortDataReference, copy_out
 from nbhelpers.local.processes import RUNNING, settle
 from nbhelpers.local.store import runs
 from nbhelpers.local.waiting import follow_pipeline, wait
@@ -47,14 +47,16 @@ class Run:
     kind: ClassVar[str] = "child"
 
     def __init__(self, experiment: Experiment, run_id: str) -> None:
+        from nbhelpers.local.experiment import Experiment
+
+        if not isinstance(experiment, Experiment):
+            raise UserErrorException(
+                f"experiment={experiment!r} is not an experiment.", "give Experiment(workspace, name)"
+            )
         self.experiment = experiment
         self.id = run_id
         self._store = experiment.workspace.store
-        row = self._store.one(sa.select(runs).where(runs.c.id == run_id))
-        if row is None:
-            raise UserErrorException(
-                f"The workspace has no run {run_id!r}.", "take the id of one of experiment.get_runs()"
-            )
+        row = _find(experiment.workspace, run_id)
         if row["experiment"] != experiment.name:
             raise UserErrorException(
                 f"Run {run_id} is not in experiment {experiment.name!r}.",
@@ -74,11 +76,8 @@ class Run:
         from nbhelpers.local.experiment import Experiment
         from nbhelpers.local.step_runs import AutoMLRun
 
-        row = workspace.store.one(sa.select(runs.c.experiment, runs.c.kind).where(runs.c.id == run_id))
-        if row is None:
-            raise UserErrorException(
-                f"The workspace has no run {run_id!r}.", "take the id of one of experiment.get_runs()"
-            )
+        check_workspace(workspace)
+        row = _find(workspace, run_id)
         classes: dict[str, type[Run]] = {"pipeline": PipelineRun, "step": AutoMLRun, "child": Run}
         return classes[row["kind"]](Experiment(workspace, row["experiment"]), run_id)
 
@@ -99,6 +98,7 @@ class Run:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Add tags, or give existing ones new values."""
+        check_tags(tags)
         mine = runs.c.id == self.id
         with self._store.writing() as connection:
             old: dict[str, str] = connection.execute(sa.select(runs.c.tags).where(mine)).scalar_one()
@@ -146,7 +146,7 @@ class Run:
         Raises
         ------
         UserErrorException
-            The run has no such file.
+            The run has no such file, or it cannot be written there.
         """
         if name not in (names := self.get_file_names()):
             near = nearest(name, names)
@@ -154,11 +154,10 @@ class Run:
                 f"Run {self.id} has no file {name!r}; it has: {', '.join(names) or 'none'}.",
                 f"use {near!r}" if near else "use one of these names",
             )
-        target = Path(output_file_path or ".")
+        target = path_of("output_file_path", output_file_path or ".")
         if target.is_dir():
             target /= Path(name).name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self._folder() / name, target)
+        copy_out(self._folder() / name, target)
 
     def _folder(self) -> Path:
         return self._store.run_folder(self.id)
@@ -181,6 +180,13 @@ class Run:
     def _repr_html_(self) -> str:
         row = (self.experiment.name, self.id, type(self).__name__, self.get_status())
         return html_table(("Experiment", "Id", "Type", "Status"), [row])
+
+
+def _find(workspace: Workspace, run_id: str) -> sa.RowMapping:
+    row = workspace.store.one(sa.select(runs).where(runs.c.id == str(run_id)))
+    if row is None:
+        raise UserErrorException(f"The workspace has no run {run_id!r}.", "take the id of one of experiment.get_runs()")
+    return row
 
 
 class PipelinePart(Run):
@@ -288,7 +294,7 @@ class PipelineRun(PipelinePart):
             for output in step._row()["definition"]["outputs"]
             if output["pipeline_output_name"]
         }
-        if pipeline_output_name not in found:
+        if pipeline_output_name not in list(found):
             near = nearest(pipeline_output_name, found)
             raise UserErrorException(
                 f"The pipeline has no output {pipeline_output_name!r}; it has: {', '.join(found)}.",

@@ -1,27 +1,28 @@
-"""Where data comes from: a path or URL becomes a local file, and its bytes become plain UTF-8 text."""
+"""Where data comes from: a path or URL becomes a local file, unpacked where it is compressed."""
 
 from __future__ import annotations
 
 import codecs
 import errno
 import gzip
-import re
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
-from nbhelpers.errors import DataError, StoreError, UserErrorException
+from nbhelpers.errors import DataError, StoreError
 
 #: A download, or the unpacked content of a compressed file, may not be larger than this.
 MAX_BYTES = 8 * 2**30
 
 _BLOCK = 2**20
+_DAY = 24 * 60 * 60
 _SEPARATED_TEXT = "Save the table as text with separators (.csv) or as Parquet, and read that file."
 
 #: First bytes that tell a file which is no separated text: what it is, and what to do instead.
@@ -35,30 +36,15 @@ _OTHER_KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xfd7zXZ", "compressed with xz", "Unpack it first."),
 )
 
-#: Byte order marks; UTF-32 comes first because its mark begins like that of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-#: The SDK's names of encodings that Python does not know.
-_SDK_ENCODINGS = {"iso88591": "latin-1", "utf8bom": "utf-8-sig", "windows1252": "cp1252"}
-
-
-#: Code pages of Windows for languages with Latin letters.
-_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257")
-
-#: Those for other scripts; the many others that charset-normalizer knows win by chance on short texts.
-_OTHER_SCRIPTS = ("cp1251", "cp1253", "cp1255", "cp1256", "cp874", "cp932", "gb18030", "big5", "cp949")
-
 
 @contextmanager
 def working_folder(data_folder: Path) -> Iterator[Path]:
     """Give a folder for half-made files, on the disk of the data folder; it is gone afterwards, whatever happens."""
     try:
+        for left in data_folder.glob(".making-*"):
+            with suppress(FileNotFoundError):  # another process has just done with it
+                if time.time() - left.stat().st_mtime > _DAY:  # its process was killed
+                    shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=data_folder) as folder:
             yield Path(folder)
     except OSError as error:
@@ -71,10 +57,13 @@ def working_folder(data_folder: Path) -> Iterator[Path]:
 
 def display_name(source: str | Path) -> str:
     """The name of a source without the folders of this machine, or the secrets of a URL."""
-    if is_url(source):
+    if not is_url(source):
+        return Path(source).name
+    try:
         parts = urlsplit(str(source))
         return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
-    return Path(source).name
+    except ValueError as error:  # a port out of range, a bracket too many
+        raise DataError(f"The URL is malformed: {error}.", "Correct the address.") from error
 
 
 def is_url(source: str | Path) -> bool:
@@ -211,106 +200,6 @@ def _unpack(content: IO[bytes] | gzip.GzipFile, name: str, work: Path) -> Path:
             if file.tell() > MAX_BYTES:
                 raise DataError(f"{name} holds more than {MAX_BYTES:,} bytes.", "Unpack it yourself and give its path.")
     return target
-
-
-def plain_text(file: Path, name: str, encoding: str, work: Path) -> Path:
-    r"""The file as UTF-8 without byte order mark, and with ``\n`` at line ends.
-
-    A file that is so already is given back as it is; any other is rewritten into the folder `work`, in blocks.
-    A byte order mark wins over `encoding`. A file that is not the UTF-8 it is expected to be is read in the
-    encoding that charset-normalizer finds, and a line says so.
-
-    Raises
-    ------
-    DataError
-        A byte does not belong to the encoding, or there is a NUL (binary data).
-    """
-    with file.open("rb") as stream:
-        head = stream.read(4)
-    found = next((known for mark, known in _MARKS if head.startswith(mark)), None) or _known_encoding(encoding)
-    if found == "utf-8":
-        unix_lines, foreign = _scan(file)
-        if foreign is None and unix_lines:
-            return file
-        if foreign is not None:
-            found = _detected(foreign)
-            print(f"{name} is not UTF-8: read as {found}. Name its encoding (encoding=…) if letters look wrong.")
-    target = work / "text"
-    line = 1
-    try:
-        with (
-            file.open(encoding=found, newline=None) as reader,
-            target.open("w", encoding="utf-8", newline="") as writer,
-        ):
-            while text := reader.read(_BLOCK):
-                writer.write(_without_nul(text, name, line))
-                line += text.count("\n")
-    except UnicodeError as error:
-        raise DataError(
-            f"{name} is not {found} after line {line}: {getattr(error, 'reason', error)}.",
-            "Name the encoding that the file was saved in, as in encoding='cp1252'.",
-        ) from error
-    return target
-
-
-def _known_encoding(encoding: Any) -> str:
-    try:
-        name = codecs.lookup(_SDK_ENCODINGS.get(encoding, encoding)).name
-        "".encode(name)  # refuses codecs that are no text encodings, such as 'hex'
-    except (LookupError, TypeError, ValueError) as error:
-        raise UserErrorException(
-            f"encoding={encoding!r} is not an encoding.",
-            "Use 'utf8', 'cp1252', 'latin1', 'utf16' or another of Python's.",
-        ) from error
-    return name
-
-
-def _without_nul(text: str, name: str, line: int) -> str:
-    if "\0" in text:
-        line += text[: text.index("\0")].count("\n")
-        raise DataError(
-            f"{name} has a NUL character on line {line}: it is binary, or UTF-16 without a byte order mark.",
-            "Save it as UTF-8 text, or pass encoding='utf16'.",
-        )
-    return text
-
-
-def _scan(file: Path) -> tuple[bool, bytes | None]:
-    r"""Whether all line ends are ``\n``; and, of a file that is not UTF-8, its lines with other than ASCII bytes."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    unix_lines = True
-    with file.open("rb") as stream:
-        try:
-            line = 1
-            while block := stream.read(_BLOCK):
-                text = decoder.decode(block)
-                unix_lines = unix_lines and "\r" not in text
-                _without_nul(text, file.name, line)
-                line += text.count("\n")
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            stream.seek(0)
-            sample = b""
-            while len(sample) < 2**16 and (lines := stream.readlines(_BLOCK)):
-                sample += b"".join(each[:1000] for each in lines if not each.isascii())
-            return unix_lines, sample[: 2**16]
-    return unix_lines, None
-
-
-def _detected(sample: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    # In a European language the letters beyond ASCII stand alone; other scripts come in runs.
-    runs = re.findall(rb"[\x80-\xff]+", sample)
-    if sum(map(len, runs)) >= 1.5 * len(runs):
-        best = from_bytes(sample, cp_isolation=list(_OTHER_SCRIPTS)).best()
-        return best.encoding if best else "cp1252"
-    matches = from_bytes(sample, cp_isolation=list(_LATIN))
-    # Short texts suit several code pages equally well; then Windows' Western one is by far the likeliest.
-    likeliest = max(matches, key=lambda match: (match.coherence, "cp1252" in match.could_be_from_charset), default=None)
-    if likeliest is None or "cp1252" in likeliest.could_be_from_charset:
-        return "cp1252"
-    return likeliest.encoding
 
 
 def copy_atomically(source: Path, target: Path) -> None:

@@ -69,7 +69,7 @@ class StepRun(PipelinePart):
     def get_output_data(self, name: str) -> PortDataReference:
         """One output, by the name of its PipelineData."""
         outputs = self.get_outputs()
-        if name not in outputs:
+        if name not in list(outputs):
             raise UserErrorException(
                 f"Step {self.name!r} has no output {name!r}.", f"use one of: {', '.join(outputs) or 'none'}"
             )
@@ -178,6 +178,11 @@ class AutoMLRun(StepRun):
                 else "use get_output() without arguments",
             )
         file = model_file(self._store, self._original())
+        if not file.is_file():
+            raise ModelError(
+                f"Run {self.id} is {self.get_status()}, and keeps no model.",
+                "a run writes its model when it finishes: wait with run.wait_for_completion(), or run it again",
+            )
         return child, load(file, self.experiment.workspace)
 
     def get_guardrails(self, to_console: bool = True) -> dict[str, Any]:

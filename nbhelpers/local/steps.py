@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import check_flags, check_text
 from nbhelpers.local.config import AutoMLConfig
 from nbhelpers.local.names import WrongValueError
 from nbhelpers.local.workspace import Datastore
@@ -60,7 +61,7 @@ class PipelineData:
     ValueError
         The name does not follow the rule.
     UserErrorException
-        `training_output` has a wrong type.
+        `pipeline_output_name` or `training_output` has a wrong type.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class PipelineData:
             raise WrongValueError(
                 f"{name!r} cannot be the name of a PipelineData.", "use letters, digits and underscores only"
             )
+        check_text("pipeline_output_name", pipeline_output_name)
         if training_output is not None and not isinstance(training_output, TrainingOutput):
             raise UserErrorException(
-                f"training_output of {name!r} is of type {_type(training_output)}.",
+                f"training_output of {name!r} is of type {type(training_output).__name__}.",
                 "pass TrainingOutput(type='Metrics') or TrainingOutput(type='Model')",
             )
         self.name = name
@@ -99,13 +101,15 @@ class PipelineParameter:
     Raises
     ------
     ValueError
-        The default value has another type.
+        The name is no text, or the default value has another type.
     """
 
     def __init__(self, name: str, default_value: int | str | bool | float) -> None:
+        if not isinstance(name, str) or not name:
+            raise WrongValueError(f"{name!r} cannot be the name of a pipeline parameter.", "give a text")
         if not isinstance(default_value, int | str | bool | float):
             raise WrongValueError(
-                f"The default value of pipeline parameter {name!r} is of type {_type(default_value)}.",
+                f"The default value of pipeline parameter {name!r} is of type {type(default_value).__name__}.",
                 "use a whole number, text, truth value or float",
             )
         self.name = name
@@ -121,6 +125,7 @@ class AutoMLStep:
     Parameters
     ----------
     name : str
+        Letters, digits, blanks and ``_ - .``; the paths of the default outputs end with it.
     automl_config : AutoMLConfig
     inputs, script_repl_params, hash_paths : optional
         The SDK's arguments for steps that depend on others or on scripts; refused unless empty.
@@ -152,11 +157,14 @@ class AutoMLStep:
         enable_default_model_output: bool = True,
         enable_default_metrics_output: bool = True,
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise UserErrorException(f"{name!r} cannot be the name of a step.", "give a text such as 'automl_module'")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w .-]+", name):
+            raise UserErrorException(
+                f"{name!r} cannot be the name of a step.",
+                "use letters, digits, blanks and '_', '-', '.' only, as in 'automl_module'",
+            )
         if not isinstance(automl_config, AutoMLConfig):
             raise UserErrorException(
-                f"automl_config of step {name!r} is of type {_type(automl_config)}.", "pass an AutoMLConfig"
+                f"automl_config of step {name!r} is of type {type(automl_config).__name__}.", "pass an AutoMLConfig"
             )
         unused = {"inputs": inputs, "script_repl_params": script_repl_params, "hash_paths": hash_paths}
         if given := [argument for argument, value in unused.items() if value]:
@@ -164,6 +172,16 @@ class AutoMLStep:
                 f"Step {name!r} has {', '.join(given)}, which a local AutoMLStep has no use for.",
                 "leave them out; the data goes into AutoMLConfig(training_data=…)",
             )
+        check_text("version", version)
+        check_flags(
+            {
+                "allow_reuse": allow_reuse,
+                "enable_default_model_output": enable_default_model_output,
+                "enable_default_metrics_output": enable_default_metrics_output,
+            }
+        )
+        if not isinstance(outputs, list | tuple | None):
+            raise UserErrorException(f"outputs={outputs!r} is not a list.", "write outputs=[metrics_data, model_data]")
         defaults = {"Model": enable_default_model_output, "Metrics": enable_default_metrics_output}
         self.name = name
         self.automl_config = automl_config
@@ -203,7 +221,3 @@ def _output(data: PipelineData) -> dict[str, Any]:
         "pipeline_output_name": data.pipeline_output_name,
         "type": data.training_output.type,
     }
-
-
-def _type(value: object) -> str:
-    return type(value).__name__

@@ -165,11 +165,13 @@ class Store:
     def _guard(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.OperationalError as error:
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):  # a mistake of the statement, not of the file
+            raise
+        except sa.exc.DatabaseError as error:
             raise StoreError(
                 f"The workspace store {self.home / 'workspace.db'} could not be used: {error.orig}.",
-                "Check that the disk is not full and that the folder may be written; "
-                "with 'locked', end the program that holds it and repeat.",
+                "Check that the disk is not full and that the folder may be written; with 'locked', end the program "
+                "that holds it and repeat; with 'malformed' or 'not a database', move the folder away.",
             ) from error
 
 
@@ -186,7 +188,10 @@ def open_store(home: Path | None = None) -> Store:
     StoreError
         The folder cannot be used, or holds a store of another schema.
     """
-    return _open(home or home_folder(), os.getpid())
+    home = home or home_folder()
+    if not (home / "workspace.db").is_file():
+        _open.cache_clear()  # the folder was removed while this process had it open
+    return _open(home, os.getpid())
 
 
 @cache
@@ -200,9 +205,8 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
             "Set NBHELPERS_HOME to a folder that you may write to.",
         ) from error
     # Autocommit: neither the driver nor SQLAlchemy opens a transaction by itself; `Store.writing` does.
-    engine = sa.create_engine(
-        f"sqlite:///{home / 'workspace.db'}", isolation_level="AUTOCOMMIT", connect_args={"timeout": 30.0}
-    )
+    url = sa.URL.create("sqlite", database=str(home / "workspace.db"))  # a path in a text may hold ? or %
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": 30.0})
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
@@ -210,17 +214,11 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
             connection.execute(f"PRAGMA {pragma}")
 
     store = Store(home, engine)
-    try:
-        with store.writing() as connection:
-            found: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if found == 0:
-                metadata.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
-    except sa.exc.DatabaseError as error:
-        raise StoreError(
-            f"{home / 'workspace.db'} is not a workspace store: {error.orig}.",
-            f"Move the file away, or set NBHELPERS_HOME to another folder than {home}.",
-        ) from error
+    with store.writing() as connection:
+        found: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if found == 0:
+            metadata.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
     if found not in (0, SCHEMA):
         raise StoreError(
             f"The workspace in {home} has schema {found}; this version of nbhelpers reads schema {SCHEMA}.",

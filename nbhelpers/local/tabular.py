@@ -9,12 +9,14 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import check_tags, check_text, check_workspace
 from nbhelpers.local.names import nearest
 from nbhelpers.local.store import Store, datasets, now
 
@@ -306,7 +308,7 @@ class TabularDataset:
         registration = self._registration
         if registration is None:
             raise UserErrorException("The data set is not registered, so it has no tags.", "Call register() first.")
-        check_registration(registration.workspace, registration.name, None, tags)
+        check_tags(tags)
         with self._store.writing() as connection:
             chosen = datasets.c.id == registration.id
             known: dict[str, str] = connection.execute(sa.select(datasets.c.tags).where(chosen)).scalar_one()
@@ -365,6 +367,8 @@ class TabularDataset:
         return TabularDataset(self._store, {**self._definition, "columns": columns})
 
     def _known(self, columns: str | Iterable[str]) -> list[str]:
+        if not isinstance(columns, Iterable):
+            raise UserErrorException(f"{columns!r} names no columns.", "Give a name, or a list of names.")
         wanted = [columns] if isinstance(columns, str) else list(columns)
         for column in wanted:
             if column not in self.columns:
@@ -390,23 +394,15 @@ def unregistered(store: Store, table: str, source: Iterable[str], read: Iterable
 
 def check_registration(workspace: object, name: object, description: object, tags: object) -> None:
     """Refuse arguments that nothing can be registered with."""
-    if not isinstance(getattr(workspace, "store", None), Store):
-        raise UserErrorException(
-            f"workspace={workspace!r} is not a local workspace.", "Give the result of Workspace.from_config()."
-        )
+    check_workspace(workspace)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserErrorException(
             f"{name!r} cannot be the name of a data set.",
             "Use 1 to 255 letters, digits, '_', '.', '-' or inner blanks; begin with a letter or digit.",
         )
-    if description is not None and not isinstance(description, str):
-        raise UserErrorException(f"description={description!r} is not a text.", "Give a str, or leave it out.")
-    pairs = tags.items() if isinstance(tags, Mapping) else [(tags, tags)] if tags is not None else []
-    for key, value in pairs:
-        if not (isinstance(key, str) and isinstance(value, str)):
-            raise UserErrorException(
-                f"tags={tags!r} is not a dictionary of texts.", "Write tags as in {'label': 'y'}, numbers as str."
-            )
+    check_text("description", description)
+    if tags is not None:
+        check_tags(tags)
 
 
 def _content(definition: Mapping[str, Any]) -> list[Any]:
@@ -415,17 +411,17 @@ def _content(definition: Mapping[str, Any]) -> list[Any]:
 
 
 def _count(count: object) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+    if isinstance(count, bool) or not isinstance(count, Integral) or int(count) < 0:
         raise UserErrorException(f"{count!r} is not a number of rows.", "Give a whole number from 0 on.")
-    return count
+    return int(count)
 
 
 def _draw(argument: str, share: object, seed: object) -> dict[str, Any]:
     if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
         raise UserErrorException(f"{argument}={share!r} is not a share from 0 to 1.", "Give one such as 0.8.")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, Integral) or int(seed) < 0):
         raise UserErrorException(f"seed={seed!r} is not a whole number from 0 on.", "Give one, or leave it out.")
-    return {"probability": share, "seed": secrets.randbits(32) if seed is None else seed}
+    return {"probability": float(share), "seed": secrets.randbits(32) if seed is None else int(seed)}
 
 
 def _one_of(argument: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from nbhelpers.errors import ActivityFailedException, ExperimentExecutionException
+from nbhelpers.errors import ActivityFailedException, ExperimentExecutionException, UserErrorException
 from nbhelpers.local.processes import RUNNING
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def wait(
     str
         The status of the run.
     """
+    if not isinstance(timeout_seconds, int | float) or timeout_seconds != timeout_seconds:
+        raise UserErrorException(f"timeout_seconds={timeout_seconds!r} is not a number.", "give seconds such as 600")
     say: Callable[[str], None] = print if show_output else lambda _line: None
     start = time.monotonic()
     try:
@@ -62,9 +64,10 @@ def wait(
     elif status != "Finished":
         error_record = run.get_details()["error"]
         if raise_on_error:
-            raise ActivityFailedException(
-                f"Run {run.id} is {status}: {error_record['error']['message']}", f"read the run's log: {run.log_path}"
-            )
+            problem = error_record["error"]
+            log = f"read the run's log: {run.log_path}"
+            remedy = f"{problem['remedy']}\nElse {log}" if "remedy" in problem else log
+            raise ActivityFailedException(f"Run {run.id} is {status}: {problem['message']}", remedy)
         say(f"Error:\n{json.dumps(error_record, indent=4)}")
     return status
 

@@ -96,11 +96,10 @@ def main(run_id: str) -> None:
         values = train(store, dict(step), heart.cancelled)
     except NbhelpersError as problem:
         traceback.print_exc()
-        error = {"code": "UserError", "message": str(problem), "reason": problem.problem}
+        error = {"code": "UserError", "message": problem.problem, "remedy": problem.remedy}
     except Exception as problem:
         traceback.print_exc()
-        reason = f"{type(problem).__name__}: {problem}"
-        error = {"code": "SystemError", "message": f"The search failed: {reason}", "reason": reason}
+        error = {"code": "SystemError", "message": f"The search failed: {type(problem).__name__}: {problem}"}
     heart.stop()
     if heart.cancelled.is_set():
         finish(store, run_id, "Canceled", CANCELED)
@@ -210,7 +209,7 @@ class ChildKeeper:
             "created": ended.isoformat(),
             "started": (ended - timedelta(seconds=child.fit_seconds + child.predict_seconds)).isoformat(),
             "ended": ended.isoformat(),
-            "error": {"code": "UserError", "message": child.error, "reason": child.error} if child.error else None,
+            "error": {"code": "UserError", "message": child.error} if child.error else None,
             "definition": {},
             "properties": self._properties(child),
             "tags": {},

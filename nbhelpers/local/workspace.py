@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from nbhelpers.errors import UserErrorException
+from nbhelpers.local.arguments import path_of
 from nbhelpers.local.names import NameMapping
 from nbhelpers.local.store import Store, compute_targets, experiments, open_store
 
@@ -71,7 +72,7 @@ class Workspace:
         StoreError
             The workspace folder cannot be used.
         """
-        config = LOCAL_CONFIG if path is None else _read_config(Path(path), _file_name)
+        config = LOCAL_CONFIG if path is None else _read_config(path_of("path", path), _file_name)
         return cls(open_store(), config["workspace_name"], config["resource_group"], config["subscription_id"])
 
     @property

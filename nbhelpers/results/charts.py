@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, ScalarFormatter, StrMethodFormatter
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, PredictionErrorDisplay, RocCurveDisplay
 
-from nbhelpers.errors import DataError
 from nbhelpers.results.style import BARS, BLUE, INK, MUTED, canvas, looks
 
 #: With more classes a picture shows only the most frequent ones, or leaves the numbers out.
@@ -50,14 +49,16 @@ def draw_curves(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any]
         Sorted labels.
     """
     shown = _shown(codes, classes)
-    styles = looks(str(classes[k]) for k in shown)
+    if not shown:
+        return _draw_one_class(codes, classes)
+    names = [_legend_name(name) for name in classes]
+    styles = looks(names[k] for k in shown)
     with canvas(2, width=5.2, height=5.2) as (figure, (roc, recall)):
         for k in shown:
-            truth, colour = codes == k, styles[str(classes[k])][0]
+            truth, colour = codes == k, styles[names[k]][0]
             line = {"color": colour}
-            name = str(classes[k])
-            RocCurveDisplay.from_predictions(truth, probabilities[:, k], name=name, ax=roc, curve_kwargs=line)
-            name = f"{name}, share {truth.mean():.3f}"
+            RocCurveDisplay.from_predictions(truth, probabilities[:, k], name=names[k], ax=roc, curve_kwargs=line)
+            name = f"{names[k]}, share {truth.mean():.3f}"
             PrecisionRecallDisplay.from_predictions(truth, probabilities[:, k], name=name, ax=recall, curve_kwargs=line)
             recall.axhline(truth.mean(), color=colour, linestyle=":", linewidth=1)
         recall.plot([], [], color=MUTED, linestyle=":", label="share of the class (chance)")
@@ -76,25 +77,27 @@ def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list
     The parameters are those of `draw_curves`.
     """
     shown = _shown(codes, classes)
-    styles = looks(str(classes[k]) for k in shown)
+    if not shown:
+        return _draw_one_class(codes, classes)
+    names = [_legend_name(name) for name in classes]
+    styles = looks(names[k] for k in shown)
     with canvas(2, width=5.6, height=4.8) as (figure, (curve, spread)):
         for k in shown:
-            colour, marker = styles[str(classes[k])]
+            colour, marker = styles[names[k]]
             CalibrationDisplay.from_predictions(
                 codes == k,
                 probabilities[:, k],
                 n_bins=10,
                 strategy="quantile",
-                name=str(classes[k]),
+                name=names[k],
                 ax=curve,
                 color=colour,
                 marker=marker,
             )
-            spread.hist(
-                probabilities[:, k], bins=20, range=(0, 1), histtype="step", color=colour, label=str(classes[k])
-            )
+            spread.hist(probabilities[:, k], bins=20, range=(0, 1), histtype="step", color=colour, label=names[k])
         curve.set(title="Calibration, ten bins of equal size", xlabel="mean probability given", ylabel="share found")
         spread.set(title="Probabilities given", xlabel="probability", ylabel="rows (logarithmic scale)", yscale="log")
+        spread.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         spread.legend(fontsize="small")
         curve.legend(loc="upper left", fontsize="small")
         figure.suptitle(_subject("Probabilities", shown, classes), x=0.01, ha="left")
@@ -153,6 +156,8 @@ def draw_value_calibration(truth: np.ndarray, predictions: np.ndarray, label: st
 
 def draw_importance(table: pd.DataFrame, metric: str) -> Figure:
     """A bar per feature (columns feature, importance, std), the first row on top."""
+    if table["importance"].isna().all():
+        return _draw_sentence(f"{metric} cannot be computed on these rows, so no importance is known.")
     with canvas(width=7.0, height=max(2.0, 0.32 * len(table) + 1.2)) as (figure, (axes,)):
         axes.barh(table["feature"], table["importance"], xerr=table["std"], color=BARS, ecolor=INK)
         axes.invert_yaxis()
@@ -174,14 +179,31 @@ def draw_shares(names: list[str], rows: list[int], title: str, unit: str) -> Fig
     return figure
 
 
+def _draw_sentence(text: str) -> Figure:
+    """A sentence in the place of a picture: a test set with nothing to draw is tested all the same."""
+    with canvas(width=7.0, height=1.0) as (figure, (axes,)):
+        axes.set_axis_off()
+        axes.text(0, 0.5, text)
+    return figure
+
+
+def _draw_one_class(codes: np.ndarray, classes: list[Any]) -> Figure:
+    return _draw_sentence(f"All test rows are of class {classes[codes[0]]}: there are no curves without another class.")
+
+
 def _shown(codes: np.ndarray, classes: list[Any]) -> list[int]:
-    """The classes to draw: the second of two, else the most frequent ones that occur."""
+    """The classes to draw: the second of two, else the most frequent ones that occur; none if only one occurs."""
     counts = np.bincount(codes, minlength=len(classes))
     if np.count_nonzero(counts) < 2:
-        raise DataError("All test rows are of one class, so there is no curve.", "test on rows of several classes.")
+        return []
     if len(classes) == 2:
         return [1]
     return sorted(int(k) for k in np.argsort(-counts, kind="stable")[:MAX_CLASSES] if counts[k])
+
+
+def _legend_name(name: Any) -> str:
+    """A class as text; matplotlib leaves out of legends what begins with an underscore."""
+    return f" {name}" if str(name).startswith("_") else str(name)
 
 
 def _subject(what: str, shown: list[int], classes: list[Any]) -> str:

@@ -61,6 +61,8 @@ def leakage(code: str, importance: pd.DataFrame) -> Check:
     """Noticed: one feature carries more than half of the importance, or the first one is known too late."""
     title = "leakage hint"
     gains = importance.set_index("feature")["importance"].clip(lower=0)
+    if gains.isna().all():
+        return Check(code, title, None, "The importance of the features is not known.")
     if not gains.sum() > 0:
         return Check(code, title, None, "No feature has any importance.")
     top, share = str(gains.index[0]), gains.iloc[0] / gains.sum()

@@ -14,7 +14,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_float_dt
 from nbhelpers.errors import DataError, UserErrorException
 from nbhelpers.results import charts
 from nbhelpers.results.checks import Check, check_table, imbalance, labelled, row_keys
-from nbhelpers.results.frames import as_frame, require_column
+from nbhelpers.results.frames import as_frame, has_value, require_column
 
 #: A numeric label with more values than this is shown in ranges.
 _MANY = 20
@@ -65,8 +65,11 @@ def label_balance(frame: Any, label: str) -> pd.DataFrame:
     """
     table = as_frame(frame)
     require_column(table, label)
-    values, missing = _plain(table[label].dropna()), int(table[label].isna().sum())
+    known = has_value(table[label])
+    values, missing = _plain(table[label][known]), int((~known).sum())
     if _is_continuous(values):
+        if np.isinf(values.astype(float)).any():
+            raise DataError(f"The label {label!r} holds an infinite value.", "correct or drop these rows.")
         rows, edges = np.histogram(values.astype(float), bins=_RANGES)
         counts = pd.Series(rows, [f"{_number(low, 4)} to {_number(high, 4)}" for low, high in pairwise(edges)])
     else:
@@ -109,13 +112,13 @@ def data_checks(frame: Any, label: str, task: str) -> pd.DataFrame:
     if table.empty:
         raise DataError("The table has no rows.", "give a table with rows.")
     checks = [
-        labelled("NB101", int(table[label].isna().sum()), len(table)),
+        labelled("NB101", int((~has_value(table[label])).sum()), len(table)),
         *_column_checks(table.drop(columns=label)),
         _repeats(table),
         _tell_tale(table, label),
     ]
     if task == "classification":
-        counts = _plain(table[label]).value_counts().to_dict()
+        counts = _plain(table[label][has_value(table[label])]).value_counts().to_dict()
         checks += [imbalance("NB102", counts), _rare_classes(counts)]
     return check_table(sorted(checks, key=lambda check: check.code))
 
@@ -174,9 +177,15 @@ def _is_continuous(values: pd.Series[Any]) -> bool:
 
 
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A column whose values can be counted: mixed, nested and categorical ones as text, missing ones as they are."""
-    textual = column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype)
-    return column.astype(object).map(str, na_action="ignore") if textual else column
+    """A column whose values can be counted: mixed, nested and categorical ones as text, missing ones as they are.
+
+    Whole numbers that a missing value made floats are whole again.
+    """
+    if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
+        return column.astype(object).map(str, na_action="ignore")
+    if is_float_dtype(column) and (column.dropna() % 1 == 0).all() and (column.dropna().abs() < 2**53).all():
+        return column.astype("Int64")
+    return column
 
 
 def _type(column: pd.Series[Any]) -> str:

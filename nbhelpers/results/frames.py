@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nbhelpers.errors import DataError
@@ -36,6 +38,12 @@ def as_frame(dataset: Any) -> pd.DataFrame:
             "give a registered data set (Dataset.get_by_name) or a pandas DataFrame.",
         )
     return frame
+
+
+def has_value(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
+    """The rows with a value; a blank text is none."""
+    blank = column.map(lambda value: isinstance(value, str) and not value.strip()).astype(bool)
+    return (column.notna() & ~blank).to_numpy(dtype=bool)
 
 
 def require_column(frame: pd.DataFrame, name: str) -> None:

@@ -55,6 +55,7 @@ class BestModel:
 
     def features(self, frame: pd.DataFrame, label: str | None = None) -> pd.DataFrame:
         """The columns that the model was trained on, in their order; `DataError` names those that are missing."""
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         names = getattr(self.model, "feature_names_in_", None)
         if names is None:  # a model that keeps no names is given all but the label
             return frame.drop(columns=[label] if label in frame.columns else [])
@@ -80,25 +81,48 @@ class BestModel:
 
     def truth(self, label: pd.Series[Any]) -> Array:
         """True labels as positions in `classes` (for regression as numbers); `DataError` names one that is neither."""
-        if self.classes is None:
-            numbers = pd.to_numeric(label, errors="coerce")
-            if numbers.isna().any():
-                raise _bad_label(label[numbers.isna()], "which is no number", "give numbers: the task is regression.")
-            return numbers.to_numpy(dtype=float)
-        # 1, 1.0 and True are one key of a dictionary; text is the way from "True" in a file to True.
-        places = {str(name): k for k, name in enumerate(self.classes)}
-        places |= {name: k for k, name in enumerate(self.classes)}
-        codes = label.astype(object).map(lambda value: places.get(value, places.get(str(value))))
-        if codes.isna().any():
-            known = ", ".join(map(repr, self.classes))
-            raise _bad_label(label[codes.isna()], "which training never saw", f"use the classes of training: {known}.")
-        return codes.to_numpy(dtype=int)
+        return read_truth(label, self.classes)
 
     def metrics(self, truth: Array, output: Array, y_range: tuple[float, float] | None = None) -> dict[str, float]:
         """All scalar metrics of the task, from what `truth` and `output` return."""
         if self.classes is None:
             return regression_metrics(truth, output, y_range)
         return classification_metrics(truth, output, np.arange(len(self.classes)))
+
+    def metric(self, name: str, truth: Array, output: Array, y_range: tuple[float, float]) -> float:
+        """One of the `metrics`, without the others that take long."""
+        if self.classes is None:
+            return regression_metrics(truth, output, y_range)[name]
+        stems = [stem for stem in ("AUC", "average_precision_score") if name.startswith(stem)]
+        return classification_metrics(truth, output, np.arange(len(self.classes)), stems)[name]
+
+
+def read_truth(label: pd.Series[Any], classes: list[Any] | None) -> Array:
+    """Labels without gaps as positions in the classes, or as numbers where there are none (regression).
+
+    Raises
+    ------
+    DataError
+        A label is no class of training, or no finite number.
+    """
+    if classes is None:
+        numbers = pd.to_numeric(label, errors="coerce").astype(float)
+        if (wrong := ~np.isfinite(numbers)).any():
+            raise _bad_label(label[wrong], "which is no number", "give numbers: the task is regression.")
+        return numbers.to_numpy()
+    # 1, 1.0 and True are one key of a dictionary; text is the way from "True" in a file to True.
+    places = {str(name): k for k, name in enumerate(classes)}
+    places |= {name: k for k, name in enumerate(classes)}
+    codes = label.astype(object).map(lambda value: places.get(value, places.get(_text(value))))
+    if codes.isna().any():
+        known = ", ".join(map(repr, classes))
+        raise _bad_label(label[codes.isna()], "which training never saw", f"use the classes of training: {known}.")
+    return codes.to_numpy(dtype=int)
+
+
+def _text(value: Any) -> str:
+    """A label as text; whole numbers are floats in a table where another label is missing or has a fraction."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _bad_label(values: pd.Series[Any], reason: str, remedy: str) -> DataError:

@@ -56,7 +56,8 @@ def plot_tradeoff(run: Any) -> Figure:
     members = {ensemble: own.reindex(list(weights)).sum() for ensemble, weights in ensembles(run).items()}
     board["fit_seconds"] = own + pd.Series(members, dtype=float).reindex(board.index, fill_value=0.0)
     scored = _scored(board, metric).dropna(subset=["fit_seconds"])
-    # Best first: a child is on the front when it is faster than all that are better.
+    # Best first, and the faster of two that are as good: a child is on the front when it is faster than all before.
+    scored = scored.sort_values([metric, "fit_seconds"], ascending=[not higher, True], kind="stable")
     front = scored[scored["fit_seconds"] < scored["fit_seconds"].cummin().shift(fill_value=float("inf"))]
     with canvas(width=8.5) as (figure, (axes,)):
         axes.step(

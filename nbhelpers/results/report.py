@@ -14,6 +14,9 @@ from nbhelpers.metrics import greater_is_better
 from nbhelpers.results import charts, checks
 from nbhelpers.results.models import Array, BestModel
 
+#: Rows that the model predicts in one call for the importances: many short calls take much longer.
+_ROWS_A_CALL = 20_000
+
 
 @dataclass(frozen=True, eq=False)
 class TestReport:
@@ -137,26 +140,27 @@ class TestReport:
         return checks.check_table(sorted(found, key=lambda check: check.code))
 
     def _permute(self, n_repeats: int, sample: int, seed: int) -> pd.DataFrame:
-        from sklearn.inspection import permutation_importance
-
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(self._truth))[:sample])
-        sign = 1 if greater_is_better(self.primary_metric) else -1
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.permutation(len(self._truth))[:sample])
+        features, truth = self._features.iloc[chosen], self._truth[chosen]
         y_range = (float(self._truth.min()), float(self._truth.max()))
 
-        def score(_: Any, features: pd.DataFrame, truth: Array) -> float:
-            return sign * self._best.metrics(truth, self._best.output(features), y_range)[self.primary_metric]
+        def scores(tables: list[pd.DataFrame]) -> list[float]:
+            outputs = np.split(self._best.output(pd.concat(tables)), len(tables))
+            return [self._best.metric(self.primary_metric, truth, output, y_range) for output in outputs]
 
-        result = permutation_importance(
-            self._best.model,
-            self._features.iloc[chosen],
-            self._truth[chosen],
-            scoring=score,
-            n_repeats=n_repeats,
-            random_state=seed,
-        )
-        table = pd.DataFrame(
-            {"feature": self._features.columns, "importance": result.importances_mean, "std": result.importances_std}
-        )
+        def shuffled(column: int) -> pd.DataFrame:
+            table = features.copy()
+            table.isetitem(column, features.iloc[rng.permutation(len(features)), column].array)
+            return table
+
+        columns = np.repeat(np.arange(features.shape[1]), n_repeats)
+        found: list[float] = []
+        for some in np.array_split(columns, -(-len(columns) * len(features) // _ROWS_A_CALL)):
+            found += scores([shuffled(column) for column in some])
+        sign = 1 if greater_is_better(self.primary_metric) else -1
+        drops = sign * (scores([features])[0] - np.reshape(found, (-1, n_repeats)))
+        table = pd.DataFrame({"feature": features.columns, "importance": drops.mean(axis=1), "std": drops.std(axis=1)})
         return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
 
 

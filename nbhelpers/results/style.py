@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import cycle
 
 import matplotlib.pyplot as plt
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,11 +22,27 @@ BARS = "#56b4e9"
 _COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", BARS, "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
+_FALLBACK_FONTS = {
+    "Arial Unicode MS",
+    "Hiragino Sans",
+    "Malgun Gothic",
+    "Microsoft YaHei",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "PingFang SC",
+    "WenQuanYi Micro Hei",
+    "Yu Gothic",
+}
+
 _STYLE = {
     # An opaque white page: a transparent one would put dark ink on a dark theme.
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "figure.dpi": 100,
+    # Names of columns and classes are text: a pair of $ in them is no formula.
+    "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -39,6 +57,12 @@ _STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+
+
+@cache
+def _fallback_fonts() -> list[str]:
+    """Fonts of this machine for the letters that matplotlib's own lacks, such as Chinese and Japanese ones."""
+    return sorted(_FALLBACK_FONTS & set(font_manager.get_font_names()))
 
 
 @contextmanager
@@ -56,7 +80,7 @@ def canvas(columns: int = 1, width: float = 7.0, height: float = 4.2) -> Iterato
     ------
     tuple of Figure and list of Axes
     """
-    with plt.style.context(["default", _STYLE]):
+    with plt.style.context(["default", _STYLE, {"font.family": ["DejaVu Sans", *_fallback_fonts()]}]):
         figure, axes = plt.subplots(1, columns, figsize=(width * columns, height), layout="constrained", squeeze=False)
         # pyplot forgets the figure, so that a notebook shows it once: as the value of the cell.
         plt.close(figure)

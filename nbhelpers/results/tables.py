@@ -87,7 +87,8 @@ def verdict(run: Any) -> str:
             "look at the reasons in leaderboard(run), then train again with notebook 03_train.ipynb.",
         )
     best = scored.iloc[0]
-    sentence = f"Best of {len(scored)} pipelines: {_name(best)}, {metric} {best[metric]:.4f}"
+    pipelines = "1 pipeline" if len(scored) == 1 else f"{len(scored)} pipelines"
+    sentence = f"Best of {pipelines}: {_name(best)}, {metric} {best[metric]:.4f}"
     if pd.notna(best["fold_std"]):
         sentence += f" ± {best['fold_std']:.4f} (mean ± standard deviation over the folds)"
     singles = scored[~scored["algorithm"].str.endswith("Ensemble")]
@@ -96,7 +97,8 @@ def verdict(run: Any) -> str:
         return f"{sentence}."
     other = others.iloc[0]
     role = "the next single one" if best["iteration"] in set(singles["iteration"]) else "the best single one"
-    gain = f"{abs(best[metric] - other[metric]):.4f} {'lower' if higher else 'higher'}"
+    difference = f"{abs(best[metric] - other[metric]):.4f}"
+    gain = "no different" if float(difference) == 0 else f"{difference} {'lower' if higher else 'higher'}"
     return f"{sentence}; {role}, {_name(other)}, has {other[metric]:.4f}, {gain}."
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from nbhelpers.errors import DataError, UserErrorException
 from nbhelpers.metrics import greater_is_better
 from nbhelpers.results import checks
-from nbhelpers.results.frames import as_frame, require_column
+from nbhelpers.results.frames import as_frame, has_value, require_column
 from nbhelpers.results.models import Array, BestModel
 from nbhelpers.results.report import TestReport, count_pairs
 from nbhelpers.results.runs import iteration, number
@@ -118,7 +118,7 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
 
 def _with_label(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     require_column(frame, label)
-    return frame[frame[label].notna()]
+    return frame[has_value(frame[label])]
 
 
 def _registered_training(run: Any) -> pd.DataFrame | None:

@@ -51,3 +51,8 @@ def test_every_proposal_can_be_built(task):
         assert len(steps) == (2 if candidate.preprocessor else 1)
         if candidate.algorithm in ("LightGBM", "RandomForest"):
             assert steps[-1][1].n_jobs == 2
+
+
+def test_forests_of_very_small_tables_see_all_their_rows():
+    assert propose(2, check_settings("classification", {}), 50, []).parameters["max_samples"] is None
+    assert propose(2, check_settings("classification", {}), 5000, []).parameters["max_samples"] == 0.5

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbhelpers.automl.columns import kind_of, purpose_of, read
+from nbhelpers.automl.columns import check_rows, kind_of, purpose_of, read, strings
 from nbhelpers.errors import DataError
 
 N = 400
@@ -57,7 +57,8 @@ def test_numbers_are_read_with_gaps_for_what_is_infinite_or_blank():
     column = pd.Series(["1", " ", "-2.5", None])
     assert read(column, "number") == pytest.approx([1, np.nan, -2.5, np.nan], nan_ok=True)
     assert np.isnan(read(pd.Series([np.inf, -np.inf, 1]), "number")).tolist() == [True, True, False]
-    assert np.isfinite(read(pd.Series([1e300]), "number").astype(np.float32)).all()
+    assert np.isfinite(read(pd.Series([1e300] * 1000), "number").astype(np.float32).sum())
+    assert read(pd.Series([1e-310, 1e-20]), "number").tolist() == [0, 1e-20]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,18 @@ def test_numbers_are_read_with_gaps_for_what_is_infinite_or_blank():
 def test_a_value_of_another_kind_is_refused_by_column(values, kind):
     with pytest.raises(DataError, match="'c'"):
         read(pd.Series(values, name="c"), kind)
+
+
+def test_a_whole_number_is_the_same_text_in_a_column_with_gaps():
+    assert strings(pd.Series(["1", "2.5", None])).tolist() == strings(pd.Series([1, 2.5, np.nan])).tolist()
+
+
+def test_rows_of_another_kind_are_refused_in_the_columns_that_a_model_uses():
+    train = pd.DataFrame({"size": np.arange(100) / 7, "day": pd.date_range("2024", periods=100), "same": 1})
+    check_rows(train, train.assign(same="x", size=1, more="y"))
+    for name in ("size", "day"):
+        with pytest.raises(DataError, match=f"'{name}': 'x' is not"):
+            check_rows(train, train.assign(**{name: "x"}))
 
 
 def test_complex_numbers_are_refused():

@@ -23,7 +23,10 @@ def classify(labels, **settings):
         (["b", "a"] * 30, ["a", "b"]),
         ([True, False] * 30, [False, True]),
         ([2.0, 1.0] * 30, [1, 2]),
-        ([0.5, 1.5] * 30, [0.5, 1.5]),
+        ([0.5, 1.5] * 30, ["0.5", "1.5"]),  # scikit-learn takes no fractions as classes
+        ([2**60, 2**60 + 1] * 30, [2**60, 2**60 + 1]),
+        ([np.inf, 1.0] * 30, ["1", "inf"]),
+        ([1e20, 1.0] * 30, ["1", "100000000000000000000"]),
         (pd.Categorical(["b", "a"] * 30), ["a", "b"]),
         (pd.array([1, 0] * 30, dtype="Int64"), [0, 1]),
         (pd.array(["b", "a"] * 30, dtype="string"), ["a", "b"]),
@@ -45,6 +48,23 @@ def test_rows_without_a_label_are_left_out_or_refused():
         classify(labels, exclude_nan_labels=False)
 
 
+def test_a_blank_label_is_missing():
+    assert classify(["a", "b", " "] * 20).classes.tolist() == ["a", "b"]
+    with pytest.raises(DataError, match="missing in 20 rows"):
+        classify(["a", "b", ""] * 20, exclude_nan_labels=False)
+
+
+def test_more_folds_than_half_of_the_rows_are_refused_by_name():
+    with pytest.raises(DataError, match="n_cross_validations=31 is too many folds for 60 rows") as caught:
+        classify(["a", "b"] * 30, n_cross_validations=31)
+    assert "at most 30" in caught.value.remedy
+
+
+def test_a_label_that_is_no_series_is_refused():
+    with pytest.raises(DataError, match="ndarray"):
+        prepare(X, np.arange(60) % 2, check_settings("classification", {}))
+
+
 def test_a_class_rarer_than_the_folds_is_spread_over_some():
     data = classify(["a"] * 29 + ["b"] * 29 + ["c"] * 2, n_cross_validations=5)
     assert len(set(data.folds[data.target == 2])) == 2
@@ -59,6 +79,7 @@ def test_a_class_rarer_than_the_folds_is_spread_over_some():
         (list(range(60)), "task='regression'"),
         (["a"] * 15 + [None] * 45, "15 rows"),
         (["a"] * 59, "59"),
+        ([None] * 60, "0 rows"),
     ],
 )
 def test_a_label_that_cannot_be_learned_is_refused(labels, reason):
@@ -69,7 +90,12 @@ def test_a_label_that_cannot_be_learned_is_refused(labels, reason):
 
 @pytest.mark.parametrize(
     ("labels", "reason"),
-    [(["a", "b"] * 30, "task='classification'"), ([5] * 60, "is 5 in every row"), ([np.inf, 1] * 30, "infinite")],
+    [
+        (["a", "b"] * 30, "task='classification'"),
+        ([5] * 60, "is 5 in every row"),
+        ([np.inf, 1] * 30, "infinite"),
+        ([1e300, 1] * 30, "beyond 1e+30"),
+    ],
 )
 def test_a_quantity_that_cannot_be_predicted_is_refused(labels, reason):
     with pytest.raises(DataError) as caught:

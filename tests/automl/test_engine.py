@@ -274,3 +274,18 @@ def test_children_are_reported_in_order_as_they_are_taken(table):
     seen: list[Child] = []
     result = run(X, y, iterations=4, on_child=seen.append)
     assert seen == result.children
+
+
+def test_numbers_with_fractions_are_classes_as_text(table):
+    X, y, _ = table
+    result = run(X, pd.Series(np.where(y == "yes", 2.0, 1.5), name="y"), iterations=2)
+    assert result.classes == ["1.5", "2"]
+    assert set(result.model.predict(X)) == {"1.5", "2"}
+
+
+def test_numbers_of_any_size_are_learned_without_a_warning(recwarn):
+    x = np.random.default_rng(0).normal(size=60)
+    X = pd.DataFrame({"huge": x * 1e300, "tiny": x[::-1] * 1e-310, "plain": x**3})
+    result = run(X, pd.Series(np.where(x > 0, "up", "down")), iterations=9)
+    assert [child.status for child in result.children] == ["Completed"] * 9
+    assert not recwarn.list

@@ -92,3 +92,16 @@ def test_off_takes_numbers_as_they_are():
 
 def test_it_is_a_scikit_learn_transformer():
     assert clone(DataTransformer("off")).get_params() == {"featurization": "off"}
+
+
+def test_columns_of_several_levels_have_names_too():
+    frame = pd.DataFrame({("a", 1): np.arange(30.0), ("a", 2): np.arange(30.0) % 7})
+    model = DataTransformer()
+    assert model.fit_transform(frame).tolist() == model.transform(frame[frame.columns[::-1]]).tolist()
+
+
+def test_categories_are_known_in_a_column_that_gaps_made_one_of_floats():
+    train = pd.DataFrame({"room": ["1", "2", "x", "2"] * 25})
+    model = DataTransformer().fit(train)
+    codes = model.transform(pd.DataFrame({"room": [1, 2, np.nan, 2]}))
+    assert codes.ravel().tolist() == [0, 1, 1, 1]  # the most frequent category stands for the gap

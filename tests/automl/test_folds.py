@@ -58,6 +58,27 @@ def test_a_split_copes_with_missing_labels_and_single_rows():
     assert len(train) + len(test) == 30
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("classes", [3, 40])
+def test_a_split_puts_no_class_into_the_test_alone(classes, seed):
+    labels = [f"k{i % classes}" for i in range(80)] + ["once", "single"]
+    frame = pd.DataFrame({"x": range(82), "y": labels})
+    train, test = stratified_split(frame, "y", 0.2, seed, "classification")
+    assert sorted([*train.x, *test.x]) == list(range(82))
+    assert set(train.y) == set(labels)
+    assert len(test) == 17
+
+
+def test_a_split_leaves_a_row_to_train_on():
+    train, test = stratified_split(pd.DataFrame({"y": [1.5, 2.5]}), "y", 0.99, 0, "regression")
+    assert len(train) == len(test) == 1
+
+
+def test_a_split_by_a_label_that_never_repeats_is_refused():
+    with pytest.raises(DataError, match="'y' has another value in each row"):
+        stratified_split(pd.DataFrame({"y": list("abcdef")}), "y", 0.2, 0, "classification")
+
+
 @pytest.mark.parametrize("test_size", [0, 1, 2.0])
 def test_an_empty_side_is_refused(test_size):
     with pytest.raises(DataError, match="test_size"):

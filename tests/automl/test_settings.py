@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 from nbhelpers.automl.settings import check_settings
@@ -93,3 +94,15 @@ def test_settings_are_json_able():
     assert settings.algorithms == ("ElasticNet",)
     again = json.loads(json.dumps(settings.to_dict()))
     assert (again["allowed_models"], again["featurization"], again["seed"]) == (["ElasticNet"], "off", 3)
+
+
+@pytest.mark.parametrize("name", ["validation_data", "test_data", "X", "y"])
+def test_a_table_given_as_a_setting_is_refused_by_its_type(name):
+    with pytest.raises(ConfigException, match=rf"{name}=\(DataFrame\) works on Azure ML only"):
+        check_settings("classification", {name: pd.DataFrame({"a": [1, 2]})})
+
+
+@pytest.mark.parametrize("task", ["clustering", None, ["classification"]])
+def test_an_unknown_task_is_refused(task):
+    with pytest.raises(ConfigException, match="classification, regression"):
+        check_settings(task, {})

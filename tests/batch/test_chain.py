@@ -257,6 +257,23 @@ class TestKernelStart:
         assert record.stages[0].outputs == {"number": 7, "wrong": "text"}
 
 
+def test_a_relative_workspace_folder_is_the_same_in_notebook_and_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "import os\nfrom nbhelpers import record_outputs\nrecord_outputs(home=os.environ['NBHELPERS_HOME'])"
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": tags}, "source": text, "outputs": [], "execution_count": None}
+        for tags, text in ([["parameters"], "rows: int = 1"], [[], source])
+    ]
+    content = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "00_home.ipynb").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NBHELPERS_HOME", "mine")
+    record = run_batch(None, "out", notebooks="notebooks", progress=quiet)
+    assert record.stages[0].outputs == {"home": str(tmp_path / "mine")}
+
+
 class TestRefusals:
     @pytest.mark.parametrize("values", [{"rows": "many"}, {"row": 1}, {"api_key": "x"}])
     def test_wrong_parameters_leave_no_folder(self, chain: Path, tmp_path: Path, values: dict[str, object]) -> None:
@@ -286,6 +303,22 @@ class TestRefusals:
             run_batch(first="00", only="01", notebooks=chain)
         with pytest.raises(BatchError, match="stays in its folder"):
             run_batch(output=tmp_path / "out", resume=tmp_path, notebooks=chain)
+
+    def test_arguments_of_a_wrong_type_are_refused(self, chain: Path, tmp_path: Path) -> None:
+        with pytest.raises(ParameterError, match="parameters='rows=4' is not a dictionary"):
+            run_batch("rows=4", tmp_path / "out", notebooks=chain)  # type: ignore[arg-type]
+        with pytest.raises(BatchError, match="execution_timeout='60' is not a number"):
+            run_batch(None, tmp_path / "out", notebooks=chain, execution_timeout="60")  # type: ignore[arg-type]
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_that_can_no_longer_be_written_ends_the_batch_with_what_goes_on(
+        self, chain: Path, tmp_path: Path
+    ) -> None:
+        def remove(record: Record, _stage: Stage | None) -> None:
+            shutil.rmtree(record.folder)
+
+        with pytest.raises(BatchError, match=r"could not go on: .*\n.*\n    nbhelpers run --resume"):
+            run_batch(None, tmp_path / "out", notebooks=chain, progress=remove)
 
     def test_folder_with_no_chain_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "08_score.ipynb").write_text("{}")

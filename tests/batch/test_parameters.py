@@ -153,7 +153,7 @@ def test_value_goes_to_every_notebook_that_declares_it() -> None:
 
 
 def test_unknown_name_gets_the_nearest_and_its_notebooks() -> None:
-    with pytest.raises(ParameterError, match="'labl'; did you mean 'label' \\(of 02_data, 04_examine\\)"):
+    with pytest.raises(ParameterError, match="'labl'; the nearest is 'label' \\(of 02_data, 04_examine\\)"):
         check_parameters({"labl": "z"}, DECLARED)
 
 

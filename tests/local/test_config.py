@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nbhelpers.errors import ConfigException, DataError
@@ -47,7 +49,10 @@ def test_all_problems_are_listed_in_one_error() -> None:
         ({"training_data": [1, 2]}, "list is not a data set"),
         ({"training_data": "missing.csv"}, "missing.csv"),
         ({"label_column_name": None}, "label_column_name=None is not a column"),
-        ({"training_data": bank_like(60).assign(y="no")}, "only one value, 'no'"),
+        ({"training_data": bank_like(60).assign(y="no")}, "the single value no, so there is nothing to tell apart"),
+        ({"training_data": bank_like(60).assign(y=None)}, "The label 'y' is missing in every row"),
+        ({"training_data": bank_like(60).assign(y=range(60))}, "has 60 different values in 60 rows"),
+        ({"task": "regression"}, "'yes' is not a number|'no' is not a number"),
         ({"training_data": bank_like(60)[["y"]]}, "no column besides the label"),
         ({"task": "forecasting"}, "task='forecasting' is not supported"),
     ],
@@ -72,9 +77,10 @@ def test_the_folder_of_scripts_is_not_created(target: ComputeTarget, tmp_path: P
 
 
 def test_settings_reach_the_engine(target: ComputeTarget) -> None:
-    made = config(target, experiment_timeout_hours=0.5, seed=3, featurization="AUTO")
+    made = config(target, experiment_timeout_hours=np.float32(0.5), seed=np.int64(3), featurization="AUTO")
     assert (made.settings.experiment_timeout_minutes, made.settings.seed) == (30, 3)
     assert (made.settings.featurization, made.settings.iterations) == ("auto", 4)
+    assert json.loads(made.definition()["properties"]["AMLSettingsJsonString"])["seed"] == 3
 
 
 def test_data_that_is_gone_is_refused_on_submit(target: ComputeTarget) -> None:

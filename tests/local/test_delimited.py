@@ -85,6 +85,13 @@ def test_bank_marketing_loads_as_in_the_seed_also_with_semicolons_and_decimal_co
     assert read(tmp_path / "german.csv").digest == dataset.digest
 
 
+def test_a_first_line_that_names_the_separator_is_no_header(tmp_path):
+    frame = frame_of(tmp_path, 'sep=;\n\na;b\n1,5;x\n2;"y\nz"\n')
+    assert frame.to_dict("list") == {"a": [1.5, 2.0], "b": ["x", "y\nz"]}
+    assert frame_of(tmp_path, '"sep=:"\r\na:b\r\n1:2\r\n').to_dict("list") == {"a": [1], "b": [2]}
+    assert frame_of(tmp_path, "sep=|\n1|2\n", header=False).to_dict("list") == {"Column1": [1], "Column2": [2]}
+
+
 def test_gzip_and_zip_are_unpacked(tmp_path):
     content = b"a,b\n1,x\n"
     with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
@@ -214,6 +221,10 @@ MISTAKES = {
     "header only": ("a,b\n", {}, "has no rows"),
     "empty": ("", {}, "is empty"),
     "blank lines only": ("\n\n\n", {}, "lines are blank"),
+    "blanks only": ("  \n \n", {}, "lines are blank"),
+    "separators only": (",,\n,,\n", {}, "lines are blank"),
+    "endless text": ("a,b\n1," + "x" * 3_000_000, {}, "line 2: .*a text is too long"),
+    "format of a date": ("d\nx\n", {"set_column_types": {"d": DataType.to_datetime("%Q")}}, "formats %Q"),
     "NUL": (b"a,b\nx\0,2\n", {}, "NUL character on line 2"),
     "web page": ("\n<!DOCTYPE html><html>", {}, "is a web page"),
     "workbook": (b"\xd0\xcf\x11\xe0", {}, "Excel workbook"),
@@ -224,7 +235,7 @@ MISTAKES = {
     "other separator": ("a,b\n1,2\n", {"separator": ";"}, "no separator ';' in its first line; ',' seems"),
     "long separator": ("a,b\n1,2\n", {"separator": "::"}, "separator='::'"),
     "partition_format": ("a,b\n1,2\n", {"partition_format": "{x}"}, "partition_format='{x}' is not supported"),
-    "header is no bool": ("a,b\n1,2\n", {"header": "infer"}, "header='infer' is not supported"),
+    "header is no bool": ("a,b\n1,2\n", {"header": "infer"}, "header='infer' is neither True nor False"),
     "unknown column": ("abc,b\n1,2\n", {"set_column_types": {"abd": DataType.to_long()}}, "'abd'.*\n.*'abc'"),
     "value of another type": ("a,b\n1,2\nx,3\n", {"set_column_types": {"a": DataType.to_long()}}, "row 2 has 'x'"),
     "no DataType": ("a,b\n1,2\n", {"set_column_types": {"a": "long"}}, "'long', which is not a DataType"),

@@ -107,6 +107,7 @@ def test_names_that_are_no_text_become_text():
         ({"x": np.array([2**63], dtype="uint64")}, "'x' of pandas DataFrame does not fit int64"),
         ({"x": pd.to_datetime([1], unit="ns")}, r"'x' of pandas DataFrame does not fit timestamp\[us\]"),
         ({1: [1], "1": [2]}, "several columns of the same name: '1'"),
+        ({"x": [2**70]}, "'x' of pandas DataFrame has the type object"),
         ({"x": []}, "has no rows"),
         ({}, "has no columns"),
     ],

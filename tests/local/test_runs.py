@@ -97,7 +97,7 @@ def test_the_files_of_a_child_can_be_downloaded(seed: SimpleNamespace, tmp_path:
     assert np.sum(matrix) == 400
     child.download_file("predictions.npy", tmp_path)
     assert np.load(tmp_path / "predictions.npy").shape == (400, 2)
-    with pytest.raises(UserErrorException, match="use 'outputs/confusion_matrix'"):
+    with pytest.raises(UserErrorException, match="Use 'outputs/confusion_matrix'"):
         child.download_file("confusion_matrix")
 
 
@@ -120,9 +120,9 @@ def test_the_best_child_and_its_model(seed: SimpleNamespace) -> None:
     assert list(model.classes_) == ["no", "yes"]
     losses = {c.id: c.get_metrics()["log_loss"] for c in seed.step.get_children()}
     assert losses[seed.step.get_best_child(metric="log_loss").id] == min(losses.values())
-    with pytest.raises(UserErrorException, match="use 'accuracy'"):
+    with pytest.raises(UserErrorException, match="Use 'accuracy'"):
         seed.step.get_best_child(metric="acuracy")
-    with pytest.raises(UserErrorException, match="give one of the two"):
+    with pytest.raises(UserErrorException, match="Give one of the two"):
         seed.step.get_output(iteration=1, metric="accuracy")
     with pytest.raises(UserErrorException, match="no child run of iteration 99"):
         seed.step.get_output(iteration=99)
@@ -156,9 +156,9 @@ def test_default_outputs_hold_the_same_content(seed: SimpleNamespace, tmp_path: 
 
 
 def test_an_unknown_output_names_the_nearest(seed: SimpleNamespace) -> None:
-    with pytest.raises(UserErrorException, match="use 'metrics_output'"):
+    with pytest.raises(UserErrorException, match="Use 'metrics_output'"):
         seed.pipeline_run.get_pipeline_output("metrics_data_output")
-    with pytest.raises(UserErrorException, match="use one of: metrics_data, model_data"):
+    with pytest.raises(UserErrorException, match="Use one of: metrics_data, model_data"):
         seed.step.get_output_data("x")
 
 
@@ -176,7 +176,7 @@ def test_runs_are_found_by_id(seed: SimpleNamespace) -> None:
     ("experiment", "run", "problem"),
     [
         ("automl-bank", "nothing", "has no run 'nothing'"),
-        ("another", "pipeline", "it is in 'automl-bank'"),
+        ("another", "pipeline", "It is in 'automl-bank'"),
         ("automl-bank", "step", "is a step run, not a pipeline run"),
     ],
 )
@@ -266,3 +266,17 @@ def test_a_search_that_stopped_early_warns_in_the_summary(
     warning = step.get_details()["warnings"][0]["message"]
     assert warning.startswith("No scores improved over last 12 iterations, so experiment stopped early.")
     assert f"\nStepRun( automl_module ) Status: Finished\n\nWarnings:\n{warning}\n{{" in capsys.readouterr().out
+
+
+def test_a_download_that_fails_leaves_nothing_behind(seed: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserErrorException, match="cannot be written to"):
+        seed.metrics_output.download(tmp_path / "file")
+    child = next(seed.step.get_children())
+    with pytest.raises(UserErrorException, match="cannot be written to"):
+        child.download_file("predictions.npy", tmp_path / "file" / "predictions.npy")
+    taken = tmp_path / seed.metrics_output.path_on_datastore
+    taken.mkdir(parents=True)
+    with pytest.raises(UserErrorException, match="Is a directory"):
+        seed.metrics_output.download(tmp_path)
+    assert list(taken.parent.iterdir()) == [taken]

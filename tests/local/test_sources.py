@@ -132,3 +132,20 @@ def test_a_data_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "t.csv").write_bytes(TABLE)
     with pytest.raises(StoreError, match="could not be written"):
         read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("url", ["http://[::1/x.csv", "http://127.0.0.1:99999/x.csv"])
+def test_a_malformed_url_is_refused(url):
+    with pytest.raises(DataError, match="The URL is malformed"):
+        read(url)
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    (tmp_path / "table.csv").write_bytes(TABLE)
+    old, new = (open_store().data_folder / f".making-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "download").write_bytes(TABLE)
+    os.utime(old, (0, 0))
+    read(tmp_path / "table.csv")
+    assert (old.exists(), new.exists()) == (False, True)

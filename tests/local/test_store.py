@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import sqlite3
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_store_of_another_schema_is_refused_with_the_remedy(tmp_path: Path) ->
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "workspace.db").write_text("these are not the bytes of a database, but a text that is long enough")
-    with pytest.raises(StoreError, match="is not a workspace store"):
+    with pytest.raises(StoreError, match="file is not a database"):
         open_store(tmp_path)
 
 
@@ -76,3 +77,32 @@ def test_a_file_is_replaced_whole_and_nothing_else_stays(tmp_path: Path) -> None
     write_atomically(tmp_path / "a" / "file", b"old")
     write_atomically(tmp_path / "a" / "file", b"new")
     assert [(path.name, path.read_bytes()) for path in (tmp_path / "a").iterdir()] == [("file", b"new")]
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "50%", "%20", "what?mode=ro", "#1", "[x]*", "it's {x}"])
+def test_the_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    store = open_store(tmp_path / name)
+    with store.writing() as connection:
+        connection.execute(experiments.insert().values(name="one", created=now(), tags={}))
+    assert (tmp_path / name / "workspace.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_that_was_removed_is_made_anew(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "home")
+    with store.writing() as connection:
+        connection.execute(experiments.insert().values(name="one", created=now(), tags={}))
+    shutil.rmtree(tmp_path / "home")
+    assert open_store(tmp_path / "home").all(sa.select(experiments)) == []
+
+
+def test_a_damaged_database_is_named(tmp_path: Path) -> None:
+    open_store(tmp_path / "home")
+    database = tmp_path / "home" / "workspace.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = database.read_bytes()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "workspace.db").write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(StoreError, match=r"malformed"), open_store(tmp_path / "damaged").writing() as connection:
+        connection.execute(experiments.insert().values(name="one", created=now(), tags={}))

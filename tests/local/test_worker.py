@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from nbhelpers.errors import ActivityFailedException, StoreError
-from nbhelpers.local import AutoMLConfig, AutoMLStep, ComputeTarget, Pipeline, PipelineRun, worker
+from nbhelpers.errors import ActivityFailedException, ModelError, StoreError
+from nbhelpers.local import AutoMLConfig, AutoMLStep, ComputeTarget, Dataset, Pipeline, PipelineRun, worker
 from nbhelpers.local.store import runs
 
 from .conftest import bank_like
@@ -65,15 +67,18 @@ def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
     assert step.get_status() == "Canceled"
     wait_until(lambda: run.get_status() == "Canceled" and not is_running(pid))
     assert next(step.get_children()).get_status() == "Completed"
+    with pytest.raises(ModelError, match="is Canceled, and keeps no model"):
+        step.get_output()
     with pytest.raises(ActivityFailedException, match="was cancelled"):
         run.wait_for_completion(show_output=False)
 
 
 def is_running(pid: int) -> bool:
-    try:  # a killed child of this process stays a zombie until somebody waits for it
-        return os.waitpid(pid, os.WNOHANG) == (0, 0)
-    except ChildProcessError:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    return True
 
 
 def test_an_error_in_the_worker_fails_the_run_with_its_text(target: ComputeTarget) -> None:
@@ -84,8 +89,11 @@ def test_an_error_in_the_worker_fails_the_run_with_its_text(target: ComputeTarge
         run.wait_for_completion(show_output=False)
     error = next(run.get_steps()).get_details()["error"]["error"]
     assert error["code"] == "UserError"
-    assert error["reason"] == "The label 'y' is missing in 3 rows."
-    assert "exclude_nan_labels=True" in error["message"]
+    assert error["message"] == "The label 'y' is missing in 3 rows."
+    assert "exclude_nan_labels=True" in error["remedy"]
+    with pytest.raises(ActivityFailedException, match="missing in 3 rows") as caught:
+        run.wait_for_completion(show_output=False)
+    assert str(caught.value).count("To mend it") == 1
     assert "Traceback" in next(run.get_steps()).get_stdout_log()
 
 
@@ -108,3 +116,21 @@ def test_a_run_that_was_ended_before_its_worker_began_is_left_alone(
     worker.main(run.id)
     assert run.get_status() == "Canceled"
     assert "ended before it started" in capfd.readouterr().out
+
+
+def test_a_process_that_leaves_a_worker_behind_ends_without_warnings(target: ComputeTarget) -> None:
+    Dataset.Tabular.from_pandas_dataframe(bank_like(1000)).register(target.workspace, "bank")
+    script = """
+from nbhelpers.local import AutoMLConfig, AutoMLStep, Pipeline, Workspace
+ws = Workspace.from_config()
+data = {"training_data": ws.datasets["bank"], "label_column_name": "y", "iterations": 500}
+config = AutoMLConfig("classification", compute_target=ws.compute_targets["cpu"], **data)
+Pipeline(ws, AutoMLStep("automl_module", config)).submit("behind")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-W", "always::ResourceWarning", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (run,) = target.workspace.experiments["behind"].get_runs()
+    run.cancel()
+    assert run.wait_for_completion(show_output=False, raise_on_error=False) == "Canceled"

@@ -60,7 +60,7 @@ def test_a_wrong_config_is_refused(tmp_path: Path, content: str | None, problem:
 @pytest.mark.usefixtures("target")
 def test_a_missing_name_is_a_key_error_that_names_the_nearest(workspace: Workspace) -> None:
     Experiment(workspace, "automl-bank")
-    with pytest.raises(KeyError, match="use 'automl-bank'"):
+    with pytest.raises(KeyError, match="Use 'automl-bank'"):
         workspace.experiments["automl-bnk"]
     with pytest.raises(KeyError, match="has no data set 'x'; it has: none yet"):
         workspace.datasets["x"]

@@ -72,8 +72,8 @@ def test_chain_on_the_original_survey_reaches_lightgbm_on_held_out_rows(tmp_path
     _, outputs = read(tmp_path / "out")
     assert outputs["02_data"]["dataset_name"] == "bankmarketing_train:1"
     assert outputs["05_test"]["test_rows"] == 6590
-    # LightGBM with default settings has 0.9496 on these rows; see benchmarks/README.md
-    assert outputs["05_test"]["metrics"]["AUC_weighted"] >= 0.9496
+    # LightGBM with default settings has 0.9494 on these rows: benchmarks/README.md
+    assert outputs["05_test"]["metrics"]["AUC_weighted"] >= 0.951
 
 
 def test_chain_takes_a_users_files_relative_to_the_current_folder(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_label_balance_of_few_numbers_is_by_number():
 
 
 def test_a_misspelt_label_is_refused_with_the_nearest():
-    with pytest.raises(DataError, match="did you mean 'amount'"):
+    with pytest.raises(DataError, match="Did you mean 'amount'"):
         results.label_balance(mixed(), "amonut")
 
 
@@ -140,3 +140,18 @@ def test_an_unknown_task_and_an_empty_table_are_refused():
         results.data_checks(clean(), "y", "forecasting")
     with pytest.raises(DataError, match="no rows"):
         results.data_checks(clean().head(0), "y", "classification")
+
+
+def test_whole_labels_with_gaps_are_shown_whole_and_blank_ones_as_missing():
+    gaps = pd.DataFrame({"x": range(5), "y": [0, 1, 1, 1, None]})
+    assert results.label_balance(gaps, "y").index.tolist() == [1, 0, "(missing)"]
+    blank = pd.DataFrame({"x": range(5), "y": ["a", "b", "b", " ", None]})
+    assert results.label_balance(blank, "y")["rows"].to_dict() == {"b": 2, "a": 1, "(missing)": 2}
+    checks = results.data_checks(blank, "y", "classification").set_index("code")["finding"]
+    assert checks["NB101"].startswith("2 of 5")
+    assert checks["NB102"].startswith("The smallest class, a,")
+
+
+def test_an_infinite_label_is_refused():
+    with pytest.raises(DataError, match="'y' holds an infinite value"):
+        results.label_balance(pd.DataFrame({"y": [*range(30), np.inf]}), "y")

@@ -22,7 +22,7 @@ def test_data_sets_and_frames_become_frames():
 def test_a_column_name_is_checked_with_the_nearest_or_all():
     frame = pd.DataFrame({"duration": [1], "age": [2]})
     require_column(frame, "age")
-    with pytest.raises(DataError, match="did you mean 'duration'"):
+    with pytest.raises(DataError, match="Did you mean 'duration'"):
         require_column(frame, "durration")
     with pytest.raises(DataError, match="duration, age"):
         require_column(frame, "zzz")

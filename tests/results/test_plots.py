@@ -45,6 +45,11 @@ def test_scores_show_each_algorithm_the_best_so_far_and_the_failed(bank_run):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("iteration", "AUC_weighted")
 
 
+def test_of_two_as_good_only_the_faster_is_on_the_pareto_front():
+    figure = results.plot_tradeoff(run_of("accuracy", (0.9, 5.0), (0.9, 1.0), (0.9, 5.0)))
+    assert front(figure) == [(1.0, 0.9)]
+
+
 def test_the_pareto_front_leaves_out_what_another_beats_in_both():
     figure = results.plot_tradeoff(run_of("accuracy", (0.90, 5.0), (0.80, 1.0), (0.85, 6.0), (0.70, 2.0), (0.95, 9.0)))
     assert front(figure) == [(1.0, 0.80), (5.0, 0.90), (9.0, 0.95)]

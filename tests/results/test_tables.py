@@ -99,9 +99,14 @@ def test_verdict_of_a_single_best_compares_with_the_next():
     assert results.verdict(run).endswith("; the next single one, LightGBM of iteration 0, has 0.2500, 0.0500 higher.")
 
 
+def test_verdict_of_equal_scores_says_so():
+    verdict = results.verdict(search("accuracy", child(0, 0.5), child(1, 0.5)))
+    assert verdict.endswith("LightGBM of iteration 1, has 0.5000, no different.")
+
+
 def test_verdict_of_a_lone_child_and_of_none():
     assert results.verdict(search("accuracy", child(0, 0.5))) == (
-        "Best of 1 pipelines: LightGBM of iteration 0, accuracy 0.5000."
+        "Best of 1 pipeline: LightGBM of iteration 0, accuracy 0.5000."
     )
     with pytest.raises(UserErrorException, match="None of the 1 children"):
         results.verdict(search("accuracy", child(0, None, status="Failed")))

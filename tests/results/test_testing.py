@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -158,6 +159,29 @@ def test_whole_numbers_that_became_floats_by_a_missing_row_are_the_same_labels()
     assert report.metrics == results.test_report(run, test.iloc[4:]).metrics
 
 
+def test_text_labels_of_digits_are_known_where_a_gap_made_them_floats():
+    rows = bank_rows(300, 7, labels=("0", "1"))
+    run = train(rows)
+    as_floats = rows.assign(y=rows["y"].astype(float).mask(rows.index == 0))
+    assert results.test_report(run, as_floats).metrics == results.test_report(run, rows[1:]).metrics
+
+
+def test_a_blank_label_is_missing(bank_run, bank_test):
+    blank = bank_test.assign(y=bank_test["y"].where(bank_test.index != 0, " "))
+    assert results.test_report(bank_run, blank).split.loc["test", "without_label"] == 1
+
+
+def test_an_infinite_label_is_named_in_a_regression(house_run):
+    with pytest.raises(DataError, match="inf in 1 rows"):
+        results.test_report(house_run, house_rows(2, 1).assign(y=[1, np.inf]))
+
+
+def test_columns_named_by_numbers_are_those_of_the_model():
+    rows = class_rows(200, 1).rename(columns={"a": "0", "b": "1"})
+    run, numbered = train(rows), rows.rename(columns={"0": 0, "1": 1})
+    pd.testing.assert_frame_equal(results.predict(run, numbered), results.predict(run, rows))
+
+
 def test_a_label_never_seen_in_training_is_named(bank_run, bank_test):
     with pytest.raises(DataError, match="'maybe' in 2 rows, which training never saw") as caught:
         results.test_report(bank_run, bank_test.assign(y=["maybe"] * 2 + ["no"] * 298))
@@ -177,8 +201,9 @@ def test_a_test_set_of_one_class_is_tested(bank_run, bank_test):
     assert finding(report, "NB001") == "Only one class occurs: no."
     assert report.plot_confusion_matrix().axes
     for plot in (report.plot_curves, report.plot_calibration):
-        with pytest.raises(DataError, match="of one class"):
-            plot()
+        assert plot().axes[0].texts[0].get_text().startswith("All test rows are of class no")
+    assert "AUC_weighted cannot be computed" in report.plot_importance().axes[0].texts[0].get_text()
+    assert finding(report, "NB003") == "The importance of the features is not known."
 
 
 @pytest.mark.parametrize("change", [{"y": None}, {}])
@@ -207,6 +232,33 @@ def test_importance_of_a_sample_is_fixed_by_its_seed(bank_run, bank_test):
     one, same = (results.test_report(bank_run, bank_test).importance(2, sample=100, seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(one, same)
     assert not one.equals(results.test_report(bank_run, bank_test).importance(2, sample=100, seed=4))
+
+
+def test_importance_is_the_drop_that_shuffling_by_hand_gives(class_run):
+    report = results.test_report(class_run, class_rows(200, 5))
+    table = report.importance(20).set_index("feature")
+    base, rng = report.metrics["AUC_weighted"], np.random.default_rng(9)
+    drops = []
+    for _ in range(20):
+        rows = class_rows(200, 5)
+        rows["a"] = rng.permutation(rows["a"])
+        drops.append(base - results.test_report(class_run, rows).metrics["AUC_weighted"])
+    assert table.loc["a", "importance"] == pytest.approx(np.mean(drops), abs=0.02)
+    assert table.loc["a", "std"] == pytest.approx(np.std(drops), rel=0.7)
+    assert abs(table.loc["kind", "importance"]) < 0.01
+
+
+def test_importance_asks_the_model_for_many_columns_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(size=(80, 60))).rename(columns=str)
+    wide["y"] = np.where(wide["0"] > 0, "up", "down")
+    run, calls = train(wide), []
+    report = results.test_report(run, wide)
+    predict = run.step.model.predict_proba
+    monkeypatch.setattr(run.step.model, "predict_proba", lambda rows: calls.append(len(rows)) or predict(rows))
+    assert report.importance().loc[0, "feature"] == "0"
+    assert sum(calls) == 80 * (60 * 5 + 1)
+    assert len(calls) < 5
 
 
 def test_importance_of_an_error_metric_is_positive_for_what_matters(house_run, monkeypatch):
@@ -282,6 +334,23 @@ def test_pictures_of_three_classes_show_each_against_the_rest(class_run):
     names = [text.get_text().split(" ")[0] for text in curves.axes[0].get_legend().get_texts()]
     assert names == ["low", "mid", "top", "chance"]
     assert len(report.plot_calibration().axes[0].get_legend().get_texts()) == 4
+
+
+def test_a_class_whose_name_begins_with_an_underscore_is_in_the_legends():
+    rows = class_rows(200, 1).replace({"y": {"low": "_low"}})
+    report = results.test_report(train(rows), rows)
+    for axes in (*report.plot_curves().axes, *report.plot_calibration().axes):
+        assert any("_low" in text.get_text() for text in axes.get_legend().get_texts())
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are():
+    names = {"a": "$cost$ \\frac", "b": "$x"}
+    rows = class_rows(200, 1).rename(columns=names).replace({"y": {"low": "$\\low$", "mid": "$m_1$"}})
+    report = results.test_report(train(rows), rows)
+    for plot in (report.plot_errors, report.plot_curves, report.plot_calibration, report.plot_importance):
+        plot().savefig(io.BytesIO())
+    ticks = report.plot_calibration().axes[1].get_yticklabels()
+    assert {text.get_text() for text in ticks} >= {"1", "10", "100"}
 
 
 def test_pictures_of_a_regression(house_run):
