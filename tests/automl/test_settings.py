@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -70,9 +71,10 @@ def test_a_wrong_value_is_refused_by_name(name, value):
         check_settings("classification", {name: value})
 
 
-def test_an_unknown_task_is_refused():
-    with pytest.raises(ConfigException, match="forecasting"):
-        check_settings("forecasting", {})
+@pytest.mark.parametrize("task", ["forecasting", None, ["classification"]])
+def test_an_unknown_task_is_refused(task):
+    with pytest.raises(ConfigException, match=re.escape(f"task={task!r}")):
+        check_settings(task, {})
 
 
 def test_values_that_ask_for_nothing_pass():
@@ -100,9 +102,3 @@ def test_settings_are_json_able():
 def test_a_table_given_as_a_setting_is_refused_by_its_type(name):
     with pytest.raises(ConfigException, match=rf"{name}=\(DataFrame\) works on Azure ML only"):
         check_settings("classification", {name: pd.DataFrame({"a": [1, 2]})})
-
-
-@pytest.mark.parametrize("task", ["clustering", None, ["classification"]])
-def test_an_unknown_task_is_refused(task):
-    with pytest.raises(ConfigException, match="classification, regression"):
-        check_settings(task, {})
