@@ -24,7 +24,7 @@ run: install
 	@$(BIN)/nbhelpers run
 
 lab: install
-	@$(BIN)/jupyter lab notebooks/00_workspace.ipynb
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_workspace.ipynb
 
 test: install-dev
 	$(BIN)/ruff check .
@@ -63,6 +63,9 @@ define install
 @echo "Installing the locked packages of requirements/$(2).txt into $(1) (once, a minute or more)"
 @$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/$(2).txt
 @$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+@$(1)/bin/python -c 'import lightgbm' 2>/dev/null || { \
+  echo "LightGBM cannot be loaded. Most often the system's OpenMP library is missing; on Debian or Ubuntu:" \
+    "sudo apt-get install libgomp1, on macOS: brew install libomp. Then repeat." >&2; exit 1; }
 @touch $(1)/$(2)-installed
 endef
 
