@@ -11,7 +11,6 @@ and where the original can be had.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from nbhelpers.errors import DataError
@@ -62,14 +61,10 @@ def bundled_data(name: str) -> Bundle:
     Raises
     ------
     DataError
-        If there is none of that name; the nearest name is suggested.
+        There is none of that name.
     """
     if name not in BUNDLED:
-        near = get_close_matches(str(name), BUNDLED, n=1, cutoff=0.4)
-        suggestion = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"there is no bundled data set {name!r}", f"{suggestion}the bundled ones are: {', '.join(BUNDLED)}"
-        )
+        raise DataError(f"There is no bundled data set {name!r}.", f"Use one of: {', '.join(BUNDLED)}.")
     folder = Path(__file__).parent / name.replace("-", "_")
     return Bundle(
         name=name,
