@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from typing import Any
 
-from nbhelpers.errors import BackendError
+from nbhelpers.errors import BackendError, nearest
 
 #: The backends, and the module that has the SDK's names for each.
 BACKENDS = {"local": "nbhelpers.local", "azure": "nbhelpers.azure"}
@@ -29,8 +28,8 @@ class Backend:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in dir(self._module):
-            near = get_close_matches(name, dir(self._module), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(name, dir(self._module))
+            hint = f" Did you mean {near!r}?" if near else ""
             raise AttributeError(f"The {self.name} backend has no {name!r}.{hint}")
         value = getattr(self._module, name)
         if self.name == "local" and name == "AutoMLConfig":

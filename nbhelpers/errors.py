@@ -20,6 +20,15 @@ Every one says what is wrong (with the value and the reason) and how to mend it:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(name: object, known: Iterable[object]) -> str | None:
+    """The known name most like `name`, for a message about one that is not known; None if there is none like it."""
+    found = get_close_matches(str(name), [str(candidate) for candidate in known], n=1)
+    return found[0] if found else None
+
 
 class NbhelpersError(Exception):
     """Base of all errors that this project raises on purpose.

@@ -6,7 +6,6 @@ float; one that cannot be computed (the ROC area of a single class, say) is NaN,
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbhelpers.errors import DataError, UserErrorException
+from nbhelpers.errors import DataError, UserErrorException, nearest
 
 _AVERAGES = ("macro", "micro", "weighted")
 _RANKING = ("AUC", "average_precision_score")
@@ -83,8 +82,8 @@ def greater_is_better(name: str) -> bool:
     """
     known = CLASSIFICATION_METRICS + REGRESSION_METRICS
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, 1)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Use one of {', '.join(known)}."
+        near = nearest(name, known)
+        hint = f"Did you mean {near!r}?" if near else f"Use one of {', '.join(known)}."
         raise UserErrorException(f"There is no metric {name!r}.", hint)
     return not (name == "log_loss" or "error" in name)
 

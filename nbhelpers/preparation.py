@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,8 +11,8 @@ from urllib.parse import urlsplit
 from nbhelpers.automl import check_rows, has_label, infer_task, read_label, stratified_split
 from nbhelpers.backend import Backend
 from nbhelpers.bundled import BUNDLED, bundled_data
-from nbhelpers.errors import DataError, UserErrorException
-from nbhelpers.results.frames import as_frame
+from nbhelpers.errors import DataError, UserErrorException, nearest
+from nbhelpers.local.sources import is_parquet
 from nbhelpers.results.models import read_truth
 
 if TYPE_CHECKING:
@@ -105,13 +104,14 @@ def prepare_data(
     test: Any
     if test_data or data in BUNDLED:
         test = _open(ml, workspace, test_data) if test_data else _open_file(ml, str(bundled_data(data).test))
-        _require_columns(test.take(1).to_pandas_dataframe(), list(frame.columns), "column", test_data)
+        test_frame = test.to_pandas_dataframe()
+        _require_columns(test_frame, list(frame.columns), "column", test_data)
     else:
-        frame, test = stratified_split(frame, label, test_size, seed, task)
-        train = frame
+        frame, test_frame = stratified_split(frame, label, test_size, seed, task)
+        train, test = frame, test_frame
         # A registered data set keeps its name; the part of it that trains is another one.
         name = f"{name}-train" if name == data else name
-    _check_test(frame, as_frame(test), label, task)
+    _check_test(frame, test_frame, label, task)
     test = _register(ml, workspace, test, f"{name}-test", description, {"label": label, "task": task})
     tags = {"label": label, "task": task, "test_dataset": f"{test.name}:{test.version}"}
     return PreparedData(_register(ml, workspace, train, name, description, tags), test, label, task)
@@ -156,7 +156,7 @@ def _open(ml: Backend, workspace: Any, data: str) -> Any:
 
 
 def _open_file(ml: Backend, path: str) -> Any:
-    if urlsplit(path).path.lower().endswith((".parquet", ".pq")):
+    if is_parquet(path):
         return ml.Dataset.Tabular.from_parquet_files(path)
     return ml.Dataset.Tabular.from_delimited_files(path)
 
@@ -164,12 +164,10 @@ def _open_file(ml: Backend, path: str) -> Any:
 def _require_columns(frame: Any, wanted: list[str], what: str, data: str) -> None:
     for column in wanted:
         if column not in frame.columns:
-            near = get_close_matches(column, map(str, frame.columns), n=1)
+            near = nearest(column, frame.columns)
             raise DataError(
                 f"The {what} {column!r} is not in {_shown(data)}, which has: {', '.join(map(str, frame.columns))}.",
-                f"name {near[0]!r} instead, or correct the data"
-                if near
-                else "name another column, or correct the data",
+                f"name {near!r} instead, or correct the data" if near else "name another column, or correct the data",
             )
 
 

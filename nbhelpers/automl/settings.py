@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from nbhelpers.errors import ConfigException
+from nbhelpers.errors import ConfigException, nearest
 from nbhelpers.metrics import PRIMARY_METRICS
 
 #: What the engine can train, by task, under Azure ML's names.
@@ -289,8 +288,8 @@ def _model_problems(task: str, allowed: Any, blocked: Any) -> list[str]:
 
 
 def _nearest(name: str, known: Any) -> str:
-    nearest = difflib.get_close_matches(name, known, 1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def _listed(names: Any) -> str:

@@ -7,7 +7,6 @@ cell. Here the cell is read with `ast`, without running it, and values are check
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import json
 import math
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nbhelpers.batch import notebook
-from nbhelpers.errors import ParameterError
+from nbhelpers.errors import ParameterError, nearest
 
 _SCALARS = ("str", "int", "float", "bool")
 _SECRET_WORDS = {"key", "keys", "apikey", "token", "tokens", "secret", "secrets", "password", "passwd", "pwd"}
@@ -261,8 +260,8 @@ def _bad_line(path: Path, line: int, source: str, reason: str) -> ParameterError
 
 def _unknown(name: str, declared: Mapping[str, Sequence[Parameter]]) -> str:
     known = {p.name for parameters in declared.values() for p in parameters}
-    near = difflib.get_close_matches(name, sorted(known), n=1)
+    near = nearest(name, sorted(known))
     if not near:
         return f"no notebook declares a parameter {name!r}"
-    users = ", ".join(stage for stage, parameters in declared.items() if near[0] in {p.name for p in parameters})
-    return f"no notebook declares a parameter {name!r}; the nearest is {near[0]!r} (of {users})"
+    users = ", ".join(stage for stage, parameters in declared.items() if near in {p.name for p in parameters})
+    return f"no notebook declares a parameter {name!r}; the nearest is {near!r} (of {users})"

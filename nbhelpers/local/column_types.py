@@ -17,8 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbhelpers.errors import DataError, UserErrorException
-from nbhelpers.local.names import nearest
+from nbhelpers.errors import DataError, UserErrorException, nearest
 
 if TYPE_CHECKING:
     import duckdb

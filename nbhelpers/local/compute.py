@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from nbhelpers.errors import ComputeTargetException
+from nbhelpers.errors import ComputeTargetException, nearest
 from nbhelpers.local.arguments import check_workspace
-from nbhelpers.local.names import nearest
 from nbhelpers.local.store import compute_targets, now
 from nbhelpers.local.workspace import Workspace
 

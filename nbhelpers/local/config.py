@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbhelpers import automl
-from nbhelpers.errors import ConfigException, DataError, UserErrorException
+from nbhelpers.errors import ConfigException, DataError, UserErrorException, nearest
 from nbhelpers.local.compute import ComputeTarget
-from nbhelpers.local.names import nearest
-from nbhelpers.local.sources import copy_atomically
+from nbhelpers.local.sources import copy_atomically, is_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +99,10 @@ class AutoMLConfig:
     def definition(self) -> dict[str, Any]:
         """What a worker needs to run the search, as JSON."""
         data, settings = self.training_data, self.settings.to_dict()
-        table = self.compute_target.workspace.store.data_folder / data.materialize().name
+        stored = data.materialize()
+        table = self.compute_target.workspace.store.data_folder / stored.name
         if not table.is_file():  # the data was read into another workspace folder
-            copy_atomically(data.materialize(), table)
+            copy_atomically(stored, table)
         folds = settings["n_cross_validations"]
         return {
             "settings": settings,
@@ -136,7 +136,7 @@ def _tabular(data: Any) -> TabularDataset:
     if isinstance(data, pd.DataFrame):
         return Dataset.Tabular.from_pandas_dataframe(data)
     if isinstance(data, str | Path):
-        if Path(data).suffix.lower() in (".parquet", ".pq"):
+        if is_parquet(data):
             return Dataset.Tabular.from_parquet_files(data)
         return Dataset.Tabular.from_delimited_files(data)
     raise UserErrorException(
@@ -152,9 +152,9 @@ def _label_problems(dataset: TabularDataset, label: Any, task: Any) -> list[str]
         return [f"label_column_name={label!r} is not a column of the training data. {hint}"]
     if len(columns) == 1:
         return [f"The training data has no column besides the label {label!r}."]
-    values = dataset.keep_columns([label]).to_pandas_dataframe()[label]
-    if task not in TASKS:
+    if task not in TASKS:  # which the settings' check says
         return []
+    values = dataset.keep_columns([label]).to_pandas_dataframe()[label]
     try:
         automl.read_label(values[automl.has_label(values)], task)
     except DataError as error:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from nbhelpers.errors import UserErrorException
+from nbhelpers.errors import UserErrorException, nearest
 from nbhelpers.local.arguments import check_flags
 from nbhelpers.local.column_types import DataType
-from nbhelpers.local.names import NameMapping, nearest
+from nbhelpers.local.names import NameMapping
 from nbhelpers.local.store import datasets, open_store
 from nbhelpers.local.tabular import TabularDataset, check_registration, of_row, unregistered
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from nbhelpers.errors import UserErrorException
+from nbhelpers.errors import UserErrorException, nearest
 
 T = TypeVar("T")
-
-
-def nearest(name: object, known: Iterable[object]) -> str | None:
-    """The known name most like `name`, None if there is none like it."""
-    found = get_close_matches(str(name), [str(candidate) for candidate in known], n=1)
-    return found[0] if found else None
 
 
 class MissingNameError(UserErrorException, KeyError):

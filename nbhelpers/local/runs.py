@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 
-from nbhelpers.errors import UserErrorException
+from nbhelpers.errors import UserErrorException, nearest
 from nbhelpers.local.arguments import check_tags, check_workspace, path_of
 from nbhelpers.local.display import html_table
-from nbhelpers.local.names import nearest
 from nbhelpers.local.outputs import PortDataReference, copy_out
 from nbhelpers.local.processes import RUNNING, settle
 from nbhelpers.local.store import runs

@@ -11,12 +11,11 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from nbhelpers.errors import DataError, StoreError
+from nbhelpers.errors import DataError, StoreError, nearest
 
 #: A download, or the unpacked content of a compressed file, may not be larger than this.
 MAX_BYTES = 8 * 2**30
@@ -71,6 +70,12 @@ def is_url(source: str | Path) -> bool:
     return isinstance(source, str) and "://" in source
 
 
+def is_parquet(source: str | Path) -> bool:
+    """Whether a path or URL ends like that of a Parquet file."""
+    path = urlsplit(str(source)).path if is_url(source) else str(source)
+    return path.lower().endswith((".parquet", ".pq"))
+
+
 def local_file(source: str | Path, work: Path) -> Path:
     """The local file of a source; a URL is downloaded into the folder `work` first.
 
@@ -104,9 +109,9 @@ def local_file(source: str | Path, work: Path) -> Path:
 def _nearest_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; nor does its folder {str(path.parent)!r}."
-    close = get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
-    if close:
-        return f"; did you mean {str(path.with_name(close[0]))!r}?"
+    near = nearest(path.name, (other.name for other in path.parent.iterdir()))
+    if near:
+        return f"; did you mean {str(path.with_name(near))!r}?"
     return f" (a relative path starts at {str(Path.cwd())!r})." if not path.is_absolute() else "."
 
 

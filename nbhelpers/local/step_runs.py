@@ -10,9 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nbhelpers.errors import ModelError, UserErrorException
+from nbhelpers.errors import ModelError, UserErrorException, nearest
 from nbhelpers.local.models import load, model_file
-from nbhelpers.local.names import nearest
 from nbhelpers.local.outputs import PortDataReference
 from nbhelpers.local.processes import log_file
 from nbhelpers.local.runs import PipelinePart, Run

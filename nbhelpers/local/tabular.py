@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from nbhelpers.errors import UserErrorException
+from nbhelpers.errors import UserErrorException, nearest
 from nbhelpers.local.arguments import check_tags, check_text, check_workspace
-from nbhelpers.local.names import nearest
 from nbhelpers.local.store import Store, datasets, now
 
 if TYPE_CHECKING:

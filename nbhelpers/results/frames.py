@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nbhelpers.errors import DataError
+from nbhelpers.errors import DataError, nearest
 
 
 class SentenceFrame(pd.DataFrame):
@@ -50,8 +49,8 @@ def require_column(frame: pd.DataFrame, name: str) -> None:
     """Refuse a column name that the table does not have, with the nearest one."""
     if name not in frame.columns:
         columns = [str(column) for column in frame.columns]
-        near = get_close_matches(name, columns, n=1)
+        near = nearest(name, columns)
         raise DataError(
             f"The table has no column {name!r}.",
-            f"did you mean {near[0]!r}?" if near else f"use one of its columns: {', '.join(islice(columns, 30))}.",
+            f"did you mean {near!r}?" if near else f"use one of its columns: {', '.join(islice(columns, 30))}.",
         )

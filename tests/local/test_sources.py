@@ -149,3 +149,18 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
     os.utime(old, (0, 0))
     read(tmp_path / "table.csv")
     assert (old.exists(), new.exists()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "parquet"),
+    [
+        ("a.parquet", True),
+        ("folder/B.PQ", True),
+        ("http://127.0.0.1/a.parquet?version=2#top", True),
+        ("a.csv", False),
+        ("http://127.0.0.1/a.csv?name=b.parquet", False),
+        ("what?.parquet", True),
+    ],
+)
+def test_a_parquet_file_is_told_by_the_end_of_its_path(source: str, parquet: bool) -> None:
+    assert sources.is_parquet(source) is parquet
