@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from nbhelpers.automl.engine import search
     from nbhelpers.automl.featurize import DataTransformer
     from nbhelpers.automl.folds import infer_task, stratified_split
-    from nbhelpers.automl.records import Child, Pool, Result, SerialPool
+    from nbhelpers.automl.records import LAG, Child, Pool, Result, SerialPool, TaskLostError
     from nbhelpers.automl.settings import Settings, check_settings
 
 __all__ = [
+    "LAG",
     "TRUSTED_TYPES",
     "VERSION_PACKAGES",
     "Child",
@@ -23,6 +24,7 @@ __all__ = [
     "Result",
     "SerialPool",
     "Settings",
+    "TaskLostError",
     "check_rows",
     "check_settings",
     "has_label",
@@ -53,12 +55,14 @@ TRUSTED_TYPES: tuple[str, ...] = (
 VERSION_PACKAGES: tuple[str, ...] = ("nbhelpers", "scikit-learn", "lightgbm", "numpy", "scipy", "pandas", "skops")
 
 _MODULES = {
+    "LAG": "records",
     "Child": "records",
     "DataTransformer": "featurize",
     "Pool": "records",
     "Result": "records",
     "SerialPool": "records",
     "Settings": "settings",
+    "TaskLostError": "records",
     "check_rows": "columns",
     "check_settings": "settings",
     "has_label": "data",

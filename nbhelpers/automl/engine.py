@@ -23,14 +23,12 @@ from nbhelpers.automl.candidates import Candidate, propose
 from nbhelpers.automl.data import prepare
 from nbhelpers.automl.ensemble import PreFittedSoftVotingClassifier, PreFittedVotingRegressor, select_members
 from nbhelpers.automl.guardrails import check_data
-from nbhelpers.automl.records import Child, Pool, Result
+from nbhelpers.automl.records import LAG, Child, Pool, Result, TaskLostError
 from nbhelpers.automl.settings import Settings
 from nbhelpers.automl.training import FoldResult, refit, score, train_fold
 from nbhelpers.errors import TrainingError
 from nbhelpers.metrics import greater_is_better, sum_tables
 
-#: Child k is decided on the results of children up to k minus this.
-_LAG = 4
 #: Early stopping leaves so many children alone.
 _LANDMARKS = 20
 #: A search of fewer iterations has no ensemble.
@@ -54,6 +52,7 @@ def search(
     *,
     pool: Pool,
     finished: Sequence[Child] = (),
+    on_start: Callable[[int, str, str], None] = lambda iteration, algorithm, preprocessor: None,  # noqa: ARG005
     on_child: Callable[[Child], None] = lambda child: None,  # noqa: ARG005
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Result:
@@ -69,8 +68,11 @@ def search(
         Where folds are trained; at most ``pool.slots`` tasks are in it at a time.
     finished : sequence of Child
         Children of an earlier, interrupted search with the same settings and data. They are not trained again.
+    on_start : function of an iteration, an algorithm and a preprocessor
+        Called in this thread when the training of a child begins.
     on_child : function of a Child
-        Called in this thread for each child in order of iteration, also for those taken from `finished`.
+        Called in this thread as soon as a child has ended, so with several slots not always in order of iteration;
+        also for those taken from `finished`.
     should_stop : function that returns True to cancel
         Asked between folds, and every 0.2 s while waiting for a pool that works elsewhere.
 
@@ -86,7 +88,7 @@ def search(
     TrainingError
         No child completed: all failed, or the time was too short for a single one.
     """
-    return _Search(X, y, settings, pool, finished, on_child, should_stop).run()
+    return _Search(X, y, settings, pool, finished, on_start, on_child, should_stop).run()
 
 
 @dataclass
@@ -110,12 +112,14 @@ class _Search:
         settings: Settings,
         pool: Pool,
         finished: Sequence[Child],
+        on_start: Callable[[int, str, str], None],
         on_child: Callable[[Child], None],
         should_stop: Callable[[], bool],
     ) -> None:
         self.minutes = settings.experiment_timeout_minutes or _SIX_DAYS
-        self.deadline = time.monotonic() + 60 * self.minutes
-        self.settings, self.pool, self.on_child, self.should_stop = settings, pool, on_child, should_stop
+        self.began = time.monotonic()
+        self.settings, self.pool, self.should_stop = settings, pool, should_stop
+        self.on_start, self.on_child = on_start, on_child
         self.transformer, self.data = prepare(X, y, settings)
         self.finished = {child.iteration: child for child in finished}
         self.sign = 1 if greater_is_better(settings.primary_metric) else -1
@@ -135,7 +139,8 @@ class _Search:
             for active in self.active.values():
                 active.future.cancel()
         if self.ended_by != _CANCELED and self.planned and len(self._completed()) > 1:
-            self._take(self._ensemble())
+            self.children.append(ensemble := self._finished_ensemble() or self._ensemble())
+            self.on_child(ensemble)
         best = max(self._completed(), key=lambda child: self.sign * (child.score or 0.0), default=None)
         if best is None and self.ended_by != _CANCELED:
             raise self._no_model()
@@ -153,21 +158,30 @@ class _Search:
     def _take_and_start(self) -> bool:
         """Take what is done, and start children while there are slots; False when all is over."""
         while True:
-            while len(self.children) in self.done:
-                self._take(self.done.pop(len(self.children)))
+            self._take()
             self._look_at_limits()
             if not self._may_start():
                 return bool(self.active)
             self._start()
 
-    def _take(self, child: Child) -> None:
-        self.children.append(child)
+    def _take(self) -> None:
+        """Count the children that are done, in order of iteration."""
+        while len(self.children) in self.done:
+            self.children.append(self.done.pop(len(self.children)))
+
+    def _end(self, child: Child) -> None:
+        """Report a child that is done, and keep it until its turn to be counted."""
+        self.done[child.iteration] = child
         self.on_child(child)
+
+    def _seconds_left(self) -> float:
+        """What is left of the experiment's time, of which waiting for a slot takes nothing."""
+        return 60 * self.minutes - (time.monotonic() - self.began - self.pool.queued_seconds)
 
     def _look_at_limits(self) -> None:
         if self.ended_by != _CANCELED and self.should_stop():
             self._cancel_all(_CANCELED, "The search was canceled.")
-        elif self._is_work_left() and time.monotonic() >= self.deadline - self._reserve():
+        elif self._is_work_left() and self._seconds_left() <= self._reserve():
             self._cancel_all(_TIME_OUT, "The time of the experiment was over.")
 
     def _is_work_left(self) -> bool:
@@ -177,14 +191,13 @@ class _Search:
         self.ended_by = ended_by if ended_by == _CANCELED else self.ended_by or ended_by
         for iteration, active in self.active.items():
             active.future.cancel()
-            self.done[iteration] = _unfinished(iteration, active, "Canceled", why)
+            self._end(_unfinished(iteration, active, "Canceled", why))
         self.active.clear()
-        while len(self.children) in self.done:
-            self._take(self.done.pop(len(self.children)))
+        self._take()
 
     def _may_start(self) -> bool:
         """Whether the next child may be started now; sets `ended_by` when there will be none."""
-        if self.ended_by or self.started - len(self.children) >= _LAG or len(self.active) >= self.pool.slots:
+        if self.ended_by or self.started - len(self.children) >= LAG or len(self.active) >= self.pool.slots:
             return False
         if self.started >= self.n_candidates:
             return False
@@ -193,7 +206,7 @@ class _Search:
 
     def _known(self) -> list[Child]:
         """The children whose results may decide about the next one."""
-        return self.children[: max(0, self.started - _LAG + 1)]
+        return self.children[: max(0, self.started - LAG + 1)]
 
     def _stop_reason(self, known: list[Child]) -> str | None:
         scores = [self.sign * child.score if child.score is not None else -np.inf for child in known]
@@ -210,8 +223,9 @@ class _Search:
         self.started += 1
         old = self.finished.get(iteration)
         if old is not None and self._is_result_of(old, candidate):
-            self.done[iteration] = old
+            self._end(old)
         else:
+            self.on_start(iteration, candidate.algorithm, candidate.preprocessor)
             self.active[iteration] = _Active(candidate, self.pool.submit(train_fold, self.data, candidate, 0))
 
     def _is_result_of(self, child: Child, candidate: Candidate) -> bool:
@@ -221,7 +235,7 @@ class _Search:
         }
         same = Candidate(child.algorithm, child.preprocessor, settings) == candidate
         judged = child.predictions is not None and len(child.predictions) == len(self.data.target)
-        return same and (child.status == "Failed" or (child.status == "Completed" and judged))
+        return same and ((child.status == "Failed" and not child.lost) or (child.status == "Completed" and judged))
 
     def _collect(self) -> None:
         """Wait for a fold, or for the next look at the limits; go on with the child or record it."""
@@ -232,14 +246,15 @@ class _Search:
             if child is None:
                 self.active[iteration] = active
             else:
-                self.done[iteration] = child
+                self._end(child)
 
     def _advance(self, iteration: int, active: _Active) -> Child | None:
         """Start the next fold of a child, or give its record if there is none."""
         try:
             active.folds.append(active.future.result())
         except Exception as error:  # whatever a model or a worker dies of, the search goes on
-            return _unfinished(iteration, active, "Failed", f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            return _unfinished(iteration, active, "Failed", why, lost=isinstance(error, TaskLostError))
         fold, n_folds = len(active.folds), self.data.n_folds
         if fold == n_folds:
             return self._record(iteration, active)
@@ -248,7 +263,7 @@ class _Search:
             why = f"It took longer than iteration_timeout_minutes={limit:g} (after {fold} of {n_folds} folds)."
             return _unfinished(iteration, active, "Failed", why)
         left = active.seconds / fold * (n_folds - fold)
-        if self._completed() and time.monotonic() + left > self.deadline - self._reserve():
+        if self._completed() and left > self._seconds_left() - self._reserve():
             self.ended_by = self.ended_by or _TIME_OUT
             return _unfinished(iteration, active, "Canceled", "The time of the experiment was too short to finish it.")
         if self.ended_by == _CANCELED or self.should_stop():
@@ -281,6 +296,13 @@ class _Search:
             predictions=predictions,
             **summary,
         )
+
+    def _finished_ensemble(self) -> Child | None:
+        """The ensemble of an earlier search, if all its children were taken over."""
+        if any(self.finished.get(child.iteration) is not child for child in self.children):
+            return None
+        old = self.finished.get(len(self.children))
+        return old if old and old.weights and old.predictions is not None else None
 
     def _ensemble(self) -> Child:
         """The last child: the voting ensemble of the others."""
@@ -372,7 +394,7 @@ class _Search:
         )
 
 
-def _unfinished(iteration: int, active: _Active, status: str, why: str) -> Child:
+def _unfinished(iteration: int, active: _Active, status: str, why: str, *, lost: bool = False) -> Child:
     candidate = active.candidate
     return Child(
         iteration,
@@ -383,6 +405,7 @@ def _unfinished(iteration: int, active: _Active, status: str, why: str) -> Child
         fit_seconds=sum(fold.fit_seconds for fold in active.folds),
         predict_seconds=sum(fold.predict_seconds for fold in active.folds),
         error=why,
+        lost=lost,
     )
 
 

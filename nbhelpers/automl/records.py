@@ -13,17 +13,27 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 
+#: Child k is decided on the results of children up to k minus this, so no more children than this are in work at once.
+LAG = 4
+
+
 class Pool(Protocol):
     """Where a search has its work done.
 
     The functions that a search submits are module-level, and they and their arguments can be pickled. The first
     argument is the same `TrainingData` each time: a pool of processes may keep a copy where its workers are. A pool
-    that can stop a running task should do so when the task's future is cancelled.
+    that can stop a running task should do so when the task's future is cancelled. A task whose process died ends with
+    a `TaskLostError`.
     """
 
     @property
     def slots(self) -> int:
         """How many tasks run at a time."""
+        ...
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long so far all tasks of the search had to wait for others' work; limits of time leave it out."""
         ...
 
     def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
@@ -35,6 +45,7 @@ class SerialPool:
     """A pool of one slot in this process: `submit` returns when the task is done."""
 
     slots = 1
+    queued_seconds = 0.0
 
     def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Run a function now; an exception goes into the future."""
@@ -44,6 +55,10 @@ class SerialPool:
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+class TaskLostError(Exception):
+    """The process of a task died: it crashed, or was killed, as a system does for want of memory."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,8 @@ class Child:
         Sums over the folds.
     error : str or None
         Why it failed or was canceled.
+    lost : bool
+        It failed since its process died. A search that is continued tries it again.
     predictions : array or None
         Out-of-fold: probabilities of shape (n, C), or values of shape (n,), in the order of the rows with a label.
     weights : dict of int to float
@@ -90,6 +107,7 @@ class Child:
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
     error: str | None = None
+    lost: bool = False
     predictions: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     weights: dict[int, float] = field(default_factory=dict)
 

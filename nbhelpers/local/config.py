@@ -12,6 +12,7 @@ import numpy as np
 from nbhelpers import automl
 from nbhelpers.errors import ConfigException, DataError, UserErrorException, nearest
 from nbhelpers.local.compute import ComputeTarget
+from nbhelpers.local.files import open_parquet
 from nbhelpers.local.sources import copy_atomically, is_parquet
 
 if TYPE_CHECKING:
@@ -108,8 +109,10 @@ class AutoMLConfig:
             "settings": settings,
             "dataset": f"{data.name}:{data.version}" if data.name else None,
             "data_digest": data.digest,
+            "data_rows": open_parquet(table).metadata.num_rows,
             "label_column_name": self.label_column_name,
             "compute_target": self.compute_target.name,
+            "max_nodes": self.compute_target.max_nodes,
             "properties": {
                 "task": self.task,
                 "primary_metric": settings["primary_metric"],

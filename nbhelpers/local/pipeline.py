@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from nbhelpers.local.arguments import check_flags, check_tags, check_text, check
 from nbhelpers.local.config import AutoMLConfig
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.processes import start_worker
-from nbhelpers.local.reuse import find_reusable, fingerprint_parts
+from nbhelpers.local.reuse import Reuse, find_reusable, fingerprint, fingerprint_parts
 from nbhelpers.local.steps import AutoMLStep
 from nbhelpers.local.store import now, runs
 from nbhelpers.local.workspace import Workspace
@@ -146,14 +145,24 @@ def submit_definition(
     tags: Mapping[str, str] | None = None,
     *,
     regenerate_outputs: bool = False,
+    reuse: Reuse | None = None,
 ) -> PipelineRun:
-    """Start the pipeline that a pipeline run's row keeps as its definition; prints the SDK's lines."""
+    """Start the pipeline that a pipeline run's row keeps as its definition; prints the SDK's lines.
+
+    `reuse` says what the run takes over; by default that is looked for.
+    """
     from nbhelpers.local.runs import PipelineRun
 
     store = experiment.workspace.store
     (step,) = definition["steps"]
     parts = fingerprint_parts(step)
-    original, why = find_reusable(store, step, parts, regenerate_outputs)
+    digest = fingerprint(parts)
+    reuse = reuse or find_reusable(store, step, parts, regenerate_outputs)
+    original, interrupted = reuse.original, reuse.interrupted
+
+    def link(column: str) -> dict[str, str]:
+        return {} if interrupted is None else {"nbhelpers.continues": interrupted[column]}
+
     run_id, step_id, time_now = str(uuid.uuid4()), str(uuid.uuid4()), now()
     common = {
         "experiment": experiment.name,
@@ -169,7 +178,7 @@ def submit_definition(
         "name": definition["description"] or "pipeline",
         "definition": dict(definition),
         "tags": dict(tags or {}),
-        "properties": {"azureml.runsource": "azureml.PipelineRun"},
+        "properties": {"azureml.runsource": "azureml.PipelineRun"} | link("parent_id"),
         "heartbeat": time.time(),
     }
     step_run = common | {
@@ -177,15 +186,18 @@ def submit_definition(
         "kind": "step",
         "parent_id": run_id,
         "name": step["name"],
-        "definition": step | {"fingerprint": parts},
+        "definition": step | {"fingerprint_parts": parts},
+        "fingerprint": digest,
         "properties": step["properties"]
-        | {"azureml.runsource": "azureml.StepRun", "azureml.nodeid": uuid.uuid4().hex[:8], "nbhelpers.reuse": why},
+        | {"azureml.runsource": "azureml.StepRun", "azureml.nodeid": uuid.uuid4().hex[:8]}
+        | {"nbhelpers.reuse": reuse.why}
+        | link("id"),
     }
     if original is not None:
         ended = {"status": "Finished", "started": time_now, "ended": time_now}
         run |= ended
         step_run |= ended | {
-            "definition": step,  # without fingerprint: what is reused is the original, never its copy
+            "fingerprint": None,  # what is reused is the original, never its copy
             "properties": original["properties"]
             | step_run["properties"]
             | {
@@ -198,13 +210,14 @@ def submit_definition(
     with store.writing() as connection:
         connection.execute(runs.insert().values(run))
         connection.execute(runs.insert().values(step_run))
-    module_id = uuid.UUID(hashlib.sha256("".join(parts.values()).encode()).hexdigest()[:32])
+    module_id = uuid.UUID(digest[:32])
     outcome = (
         "step will run and generate new outputs"
         if original is None
         else "step is eligible to reuse a previous run's output"
     )
     print(f"Created step {step['name']} [{step_run['properties']['azureml.nodeid']}][{module_id}], (This {outcome})")
+    print(f"Reuse of step {step['name']}: {reuse.why}")
     if original is None:
         start_worker(store, run_id, step_id)
     print(f"Submitted PipelineRun {run_id}")

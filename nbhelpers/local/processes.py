@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nbhelpers.errors import StoreError
-from nbhelpers.local.store import Store, now, runs
+from nbhelpers.local.store import Store, now, runs, slots
 
 #: States of a run that has not ended.
 RUNNING = ("NotStarted", "Queued", "Running")
@@ -25,11 +26,20 @@ STALE = 15.0
 SILENT = "The worker process stopped answering."
 #: The error record of a run that was cancelled.
 CANCELED = {"code": "Canceled", "message": "The run was cancelled."}
+#: Parallel work is done by several processes, so that NumPy's libraries shall not start threads as well.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 
 
 def log_file(store: Store, step_id: str) -> Path:
     """Where a step run's log is kept."""
     return store.run_folder(step_id) / "log.txt"
+
+
+def work_folder(store: Store, step_id: str) -> Path:
+    """Where a step run keeps what it needs only while it is at work."""
+    return store.run_folder(step_id) / "work"
 
 
 def start_worker(store: Store, run_id: str, step_id: str) -> None:
@@ -52,7 +62,7 @@ def start_worker(store: Store, run_id: str, step_id: str) -> None:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=store.home,
-                env=os.environ | {"NBHELPERS_HOME": str(store.home)},
+                env=os.environ | _ONE_THREAD | {"NBHELPERS_HOME": str(store.home)},
             )
     except OSError as error:
         problem = f"The worker process of run {run_id} could not be started: {error.strerror}."
@@ -71,7 +81,7 @@ def finish(
     error: Mapping[str, str] | None = None,
     step_values: Mapping[str, Any] | None = None,
 ) -> None:
-    """End a pipeline run and its step in one transaction, unless something else has ended it.
+    """End a pipeline run, its step and children at work in one transaction, unless something else has ended it.
 
     Parameters
     ----------
@@ -85,11 +95,17 @@ def finish(
         Columns of the step's row to set, too.
     """
     end = {"status": status, "ended": now(), "error": dict(error) if error else None}
+    mine = runs.c.parent_id == run_id
     with store.writing() as connection:
+        connection.execute(slots.delete().where(slots.c.run_id == run_id))
         ended = connection.execute(runs.update().where(runs.c.id == run_id, runs.c.status.in_(RUNNING)).values(**end))
-        if ended.rowcount:
-            step = runs.update().where(runs.c.parent_id == run_id)
-            connection.execute(step.values(**end, **(step_values or {})))
+        if not ended.rowcount:
+            return
+        step_id: str = connection.execute(sa.select(runs.c.id).where(mine)).scalar_one()
+        connection.execute(runs.update().where(mine).values(**end, **(step_values or {})))
+        children = runs.update().where(runs.c.parent_id == step_id, runs.c.status.in_(RUNNING))
+        connection.execute(children.values(**end))
+    shutil.rmtree(work_folder(store, step_id), ignore_errors=True)
 
 
 def settle(store: Store, run_id: str) -> None:

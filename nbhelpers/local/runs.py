@@ -104,7 +104,7 @@ class Run:
             connection.execute(runs.update().where(mine).values(tags=old | dict(tags)))
 
     def get_status(self) -> str:
-        """State of the run: for a child Completed, Failed or Canceled; see `PipelineRun` for the others."""
+        """State of the run: for a child Running, Completed, Failed or Canceled; see `PipelineRun` for the others."""
         return str(self._row()["status"])
 
     def get_details(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class PipelinePart(Run):
         return self.id
 
     def get_status(self) -> str:
-        """State of the run: NotStarted, Running, Finished, Failed or Canceled."""
+        """State of the run: NotStarted, Queued, Running, Finished, Failed or Canceled."""
         status = super().get_status()
         if status in RUNNING:
             settle(self._store, self._pipeline_id())
@@ -207,6 +207,33 @@ class PipelinePart(Run):
         self.get_status()
         return super().get_details()
 
+    @property
+    def log_path(self) -> Path:
+        """The log of the worker process; that of the original run where a run was reused."""
+        raise NotImplementedError
+
+    def get_logs(self) -> str:
+        """The text of the log so far (the SDK has this under `StepRun.get_stdout_log`)."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.is_file() else ""
+
+    def get_details_with_logs(self) -> dict[str, Any]:
+        """As `get_details`, with the text of each log under ``logFiles``."""
+        return self.get_details() | {"logFiles": {self.log_path.name: self.get_logs()}}
+
+    def get_all_logs(self, destination: str | Path | None = None) -> list[str]:
+        """Copy the logs into a folder, by default the current one, and give the paths of the copies.
+
+        Raises
+        ------
+        UserErrorException
+            There is no log, or the folder cannot be written to.
+        """
+        if not self.log_path.is_file():
+            raise UserErrorException(f"Run {self.id} has no log.", "wait until it has started")
+        target = path_of("destination", destination or ".") / self.id / self.log_path.name
+        copy_out(self.log_path, target)
+        return [str(target)]
+
     def cancel(self) -> None:
         """Ask the run to stop; it ends within two seconds. Nothing happens to a run that has ended."""
         with self._store.writing() as connection:
@@ -216,8 +243,8 @@ class PipelinePart(Run):
 class PipelineRun(PipelinePart):
     """The run of a pipeline.
 
-    States: NotStarted, Running, Finished, Failed, Canceled. A run whose worker process is gone is found to be Failed
-    as soon as somebody asks.
+    States: NotStarted, Running, Finished, Failed, Canceled; a step is Queued while it waits for a slot. A run whose
+    worker process is gone is found to be Failed as soon as somebody asks.
     """
 
     kind = "pipeline"
@@ -258,6 +285,45 @@ class PipelineRun(PipelinePart):
             follow_pipeline(self, say, deadline)
 
         return wait(self, follow, show_output, timeout_seconds, raise_on_error)
+
+    def continue_run(self) -> PipelineRun:
+        """Go on where this run stopped, in a new run that takes over the finished children of this one.
+
+        The SDK has no such method. The new run's property ``nbhelpers.continues`` is the id of this run; its limits of
+        time start anew. Submitting the same pipeline again does the same, if reuse is allowed.
+
+        Returns
+        -------
+        PipelineRun
+
+        Raises
+        ------
+        UserErrorException
+            The run goes on, or has finished; or the engine or a package has changed since, so that the children would
+            not fit together.
+        """
+        from nbhelpers.local.children import finished_children
+        from nbhelpers.local.pipeline import submit_definition
+        from nbhelpers.local.reuse import Reuse, changes, fingerprint_parts
+
+        status = self.get_status()
+        if status in (*RUNNING, "Finished"):
+            raise UserErrorException(
+                f"Run {self.id} is {status}, so there is nothing to continue.",
+                "submit the pipeline with regenerate_outputs=True to train anew"
+                if status == "Finished"
+                else "wait with run.wait_for_completion(), or end it first with run.cancel()",
+            )
+        row, definition = next(self.get_steps())._row(), self._row()["definition"]
+        (step,) = definition["steps"]
+        if changed := changes(row["definition"], step, fingerprint_parts(step)):
+            raise UserErrorException(
+                f"Run {self.id} cannot be continued, since these changed: {', '.join(changed)}.",
+                "submit the pipeline again, which trains all of it anew",
+            )
+        kept = len(finished_children(self._store, row["id"]))
+        reuse = Reuse(f"continued: {kept} finished child runs of run {row['id']} are taken over", interrupted=row)
+        return submit_definition(self.experiment, definition, self.tags, reuse=reuse)
 
     def get_steps(self) -> Iterator[AutoMLRun]:
         """The runs of the steps."""

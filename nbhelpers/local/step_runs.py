@@ -51,8 +51,10 @@ class StepRun(PipelinePart):
         return wait(self, follow, show_output, timeout_seconds, raise_on_error)
 
     def get_stdout_log(self) -> str:
-        """The log of the worker process."""
-        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
+        """The log of the worker process, which has what it writes to standard error, too."""
+        return self.get_logs()
+
+    get_job_log = get_stderr_log = get_stdout_log
 
     def get_outputs(self) -> dict[str, PortDataReference]:
         """The outputs by the names of their PipelineData."""

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from nbhelpers.errors import StoreError
 
 #: Number of the schema below. A store with another number is refused.
-SCHEMA = 1
+SCHEMA = 2
 
 metadata = sa.MetaData()
 
@@ -76,10 +76,21 @@ runs = sa.Table(
     sa.Column("heartbeat", sa.Float),  # seconds since the epoch
     sa.Column("cancel_requested", sa.Boolean, nullable=False, default=False),
     sa.Column("error", sa.JSON),
+    sa.Column("fingerprint", sa.String, index=True),  # of a step, unless it reuses another
     sa.Column("definition", sa.JSON, nullable=False),
     sa.Column("properties", sa.JSON, nullable=False),
     sa.Column("tags", sa.JSON, nullable=False),
     sa.Column("metrics", sa.JSON, nullable=False),
+)
+
+# A queue of tickets: the first `max_nodes` of a compute target are its slots in use, see slots.py.
+slots = sa.Table(
+    "slots",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("compute_target", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, sa.ForeignKey("runs.id"), nullable=False),
+    sqlite_autoincrement=True,
 )
 
 models = sa.Table(
@@ -98,14 +109,35 @@ def now() -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees either nothing or the whole content; its folder is made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that a reader sees either nothing or the whole content; its folder is made if need be.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written, for example because the disk is full.
+    """
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the name without the content
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: OSError) -> StoreError:
+    """The error that says that a file of the workspace cannot be written."""
+    return StoreError(
+        f"The file {path} cannot be written: {error.strerror}.",
+        "Make room on the disk (`nbhelpers clean` shows what can go), and see that the folder may be written. A run "
+        "that stopped goes on with `nbhelpers continue`, without repeating its finished child runs.",
+    )
 
 
 def home_folder() -> Path:
@@ -210,7 +242,7 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     store = Store(home, engine)

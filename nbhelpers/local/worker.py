@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
@@ -10,17 +9,16 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from nbhelpers.errors import NbhelpersError, StoreError
-from nbhelpers.local.processes import BEAT, CANCELED, RUNNING, finish
+from nbhelpers.local.processes import BEAT, CANCELED, RUNNING, finish, work_folder
 from nbhelpers.local.store import Store, now, open_store, runs, write_atomically
 
 if TYPE_CHECKING:
-    from nbhelpers.automl import Child, Result
+    from nbhelpers.automl import Result
 
 LEGEND = """
 ****************************************************************************************
@@ -96,7 +94,8 @@ def main(run_id: str) -> None:
         values = train(store, dict(step), heart.cancelled)
     except NbhelpersError as problem:
         traceback.print_exc()
-        error = {"code": "UserError", "message": problem.problem, "remedy": problem.remedy}
+        code = "SystemError" if isinstance(problem, StoreError) else "UserError"
+        error = {"code": code, "message": problem.problem, "remedy": problem.remedy}
     except Exception as problem:
         traceback.print_exc()
         error = {"code": "SystemError", "message": f"The search failed: {type(problem).__name__}: {problem}"}
@@ -126,34 +125,54 @@ def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> 
         Columns of the step's row: ``properties`` and ``tags``.
     """
     from nbhelpers import automl
+    from nbhelpers.local.children import ChildKeeper, finished_children, to_json
     from nbhelpers.local.dataset import Dataset
     from nbhelpers.local.models import save_model
+    from nbhelpers.local.pool import SlotPool
+    from nbhelpers.local.slots import Slots
     from nbhelpers.local.workspace import Workspace
 
     definition, step_id = step["definition"], step["id"]
-    say("DatasetEvaluation", "Reading the training data.")
-    frame = Dataset.from_digest(Workspace(store), definition["data_digest"]).to_pandas_dataframe()
-    label = definition["label_column_name"]
     settings = dict(definition["settings"])
     checked = automl.check_settings(settings.pop("task"), settings)
-    say("ModelSelection", "Beginning model selection.")
-    print(LEGEND, flush=True)
-    keeper = ChildKeeper(store, step, checked.primary_metric)
-    result = automl.search(
-        frame.drop(columns=label),
-        frame[label],
-        checked,
-        pool=automl.SerialPool(),
-        on_child=keeper.keep,
-        should_stop=cancelled.is_set,
-    )
+    finished = {}
+    if interrupted := step["properties"].get("nbhelpers.continues"):
+        finished = finished_children(store, interrupted)
+        say("ModelSelection", f"Continuing run {interrupted}, which has finished {len(finished)} child runs.")
+    keeper = ChildKeeper(store, step, checked.primary_metric, finished)
+    slots = Slots(store, definition["compute_target"], definition["max_nodes"], step["parent_id"])
+    size = min(definition["max_nodes"], checked.max_concurrent_iterations, automl.LAG)
+
+    def show_queue(waits: bool) -> None:
+        if waits:
+            say("Queued", f"All slots of {definition['compute_target']} are in use by other runs.")
+        mine = (runs.c.id == step_id, runs.c.status.in_(RUNNING))
+        with store.writing() as connection:
+            connection.execute(runs.update().where(*mine).values(status="Queued" if waits else "Running"))
+
+    with SlotPool(store, slots, size, work_folder(store, step_id), show_queue) as pool:
+        say("DatasetEvaluation", "Reading the training data.")
+        frame = Dataset.from_digest(Workspace(store), definition["data_digest"]).to_pandas_dataframe()
+        label = definition["label_column_name"]
+        say("ModelSelection", "Beginning model selection.")
+        print(LEGEND, flush=True)
+        result = automl.search(
+            frame.drop(columns=label),
+            frame[label],
+            checked,
+            pool=pool,
+            finished=list(finished.values()),
+            on_start=keeper.start,
+            on_child=keeper.keep,
+            should_stop=cancelled.is_set,
+        )
     if result.best is None or result.model is None:  # cancelled before a child completed
         return {}
     say("ModelSelection", f"Ended by {result.ended_by}; writing outputs.")
     outputs = store.run_folder(step_id) / "outputs"
-    write_atomically(outputs / "metrics_data", _json(keeper.metrics_data))
+    write_atomically(outputs / "metrics_data", to_json(keeper.metrics_data))
     faults = {"schema_type": "fault_verifier", "schema_version": "1.0.0", "faults": result.guardrails}
-    write_atomically(outputs / "verifier_results.json", _json(faults))
+    write_atomically(outputs / "verifier_results.json", to_json(faults))
     digest = save_model(store, step_id, result.model)
     say("Completed", f"Best child run: {result.best.iteration}, {result.best.score}.")
     return {
@@ -162,106 +181,14 @@ def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> 
     }
 
 
-class ChildKeeper:
-    """Writes each child as it ends: its files, its row, a line in the log.
-
-    Attributes
-    ----------
-    metrics_data : dict
-        ``{child run id: {metric: [value]}}``, the form of the metrics output.
-    """
-
-    def __init__(self, store: Store, step: Mapping[str, Any], primary_metric: str) -> None:
-        from nbhelpers.metrics import greater_is_better
-
-        self.metrics_data: dict[str, dict[str, list[Any]]] = {}
-        self._store = store
-        self._step = step
-        self._metric = primary_metric
-        self._goal = f"{primary_metric}_{'max' if greater_is_better(primary_metric) else 'min'}"
-        self._best = float("nan")
-        self._algorithms: dict[int, str] = {}
-
-    def keep(self, child: Child) -> None:
-        """Write a child."""
-        child_id = f"{self._step['id']}_{child.iteration}"
-        folder = self._store.run_folder(child_id)
-        self._algorithms[child.iteration] = child.algorithm
-        for name, table in child.tables.items():
-            write_atomically(folder / "outputs" / name, _json(table))
-        if child.predictions is not None:
-            import numpy as np
-
-            content = io.BytesIO()
-            np.save(content, child.predictions, allow_pickle=False)
-            write_atomically(folder / "predictions.npy", content.getvalue())
-        references = {name: f"aml://artifactId/ExperimentRun/dcid.{child_id}/{name}" for name in child.tables}
-        metrics = child.metrics | references
-        ended = datetime.now(UTC)
-        row = {
-            "id": child_id,
-            "parent_id": self._step["id"],
-            "experiment": self._step["experiment"],
-            "kind": "child",
-            "name": child_id,
-            "number": child.iteration,
-            "status": child.status,
-            "created": ended.isoformat(),
-            "started": (ended - timedelta(seconds=child.fit_seconds + child.predict_seconds)).isoformat(),
-            "ended": ended.isoformat(),
-            "error": {"code": "UserError", "message": child.error} if child.error else None,
-            "definition": {},
-            "properties": self._properties(child),
-            "tags": {},
-            "metrics": metrics,
-        }
-        with self._store.writing() as connection:
-            connection.execute(runs.insert().values(row))
-        if metrics:
-            self.metrics_data[child_id] = {name: [value] for name, value in metrics.items()}
-        self._log(child)
-
-    def _properties(self, child: Child) -> dict[str, str]:
-        properties = {
-            "runTemplate": "automl_child",
-            "iteration": str(child.iteration),
-            "run_algorithm": child.algorithm,
-            "run_preprocessor": child.preprocessor,
-            "score": "" if child.score is None else repr(float(child.score)),
-            "primary_metric": self._metric,
-            "goal": self._goal,
-            "fit_time": repr(float(child.fit_seconds)),
-            "predict_time": repr(float(child.predict_seconds)),
-            "pipeline_spec": json.dumps(child.parameters),
-            "fold_scores": json.dumps([float(score) for score in child.fold_scores]),
-        }
-        if child.weights:
-            properties |= {
-                "pipeline_id": "__AutoML_Ensemble__",
-                "ensembled_iterations": json.dumps([int(member) for member in child.weights]),
-                "ensembled_algorithms": json.dumps([self._algorithms[member] for member in child.weights]),
-                "ensembled_run_ids": json.dumps([f"{self._step['id']}_{member}" for member in child.weights]),
-                "ensemble_weights": json.dumps([float(weight) for weight in child.weights.values()]),
-            }
-        return properties
-
-    def _log(self, child: Child) -> None:
-        score = float("nan") if child.score is None else child.score
-        pick = max if self._goal.endswith("max") else min
-        self._best = pick((value for value in (self._best, score) if value == value), default=float("nan"))
-        duration = timedelta(seconds=round(child.fit_seconds + child.predict_seconds))
-        pipeline = f"{child.preprocessor} {child.algorithm}".strip()
-        print(f"{child.iteration:5d}   {pipeline:<45}  {duration!s:>8}  {score:10.4f}{self._best:10.4f}", flush=True)
-        if child.error:
-            print(f"        ERROR: {child.error}", flush=True)
-
-
 def say(phase: str, message: str) -> None:
     """Write a phase of the search to the log."""
     print(f"Current status: {phase}. {message}", flush=True)
 
 
 def _result_properties(result: Result, rows: int) -> dict[str, str]:
+    from nbhelpers.local.children import plain
+
     properties = {
         "ended_by": result.ended_by,
         "num_cross_validation": str(result.n_folds),
@@ -269,18 +196,8 @@ def _result_properties(result: Result, rows: int) -> dict[str, str]:
         "train_rows": str(rows),
     }
     if result.classes is not None:
-        properties["classes"] = json.dumps([_plain(value) for value in result.classes])
+        properties["classes"] = json.dumps([plain(value) for value in result.classes])
     return properties
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as the Python value it holds; others, such as dates, as text."""
-    value = value.item() if hasattr(value, "item") else value
-    return value if isinstance(value, str | int | float | bool) else str(value)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, default=_plain).encode()
 
 
 if __name__ == "__main__":

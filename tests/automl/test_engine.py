@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import skops.io
 from sklearn import metrics as sk
 
-from nbhelpers.automl import TRUSTED_TYPES, Child, Result, SerialPool, check_settings, search
+from nbhelpers.automl import TRUSTED_TYPES, Child, Result, SerialPool, TaskLostError, check_settings, search
 from nbhelpers.errors import DataError, TrainingError
 
 FAST = {"n_cross_validations": 3, "primary_metric": "AUC_weighted", "seed": 1}
@@ -21,6 +23,7 @@ class Slots:
     """Two slots of an executor."""
 
     slots = 2
+    queued_seconds = 0.0
 
     def __init__(self, executor: Any) -> None:
         self.submit = executor.submit
@@ -43,7 +46,7 @@ class Watched(SerialPool):
 
 
 def run(X: Any, y: Any, task: str = "classification", pool: Any = None, finished: Any = (), **settings: Any) -> Result:
-    hooks = {name: settings.pop(name) for name in ("on_child", "should_stop") if name in settings}
+    hooks = {name: settings.pop(name) for name in ("on_start", "on_child", "should_stop") if name in settings}
     wanted = check_settings(task, FAST | settings)
     return search(X, y, wanted, pool=pool or SerialPool(), finished=finished, **hooks)
 
@@ -134,6 +137,9 @@ def test_finished_children_are_not_trained_again(reference):
     assert [child.iteration for child in seen] == list(range(6))
     trained = [task for task in pool.tasks if task[0] == "train_fold"]
     assert len(trained) == 2 * 3
+    complete = run(X, y, iterations=6, pool=(idle := Watched()), finished=result.children)
+    assert {task[0] for task in idle.tasks} == {"refit"}
+    assert complete.children[-1] is result.children[-1]  # the ensemble, too
     changed = run(X, y, iterations=3, pool=(other := Watched()), finished=result.children[:3], seed=2)
     assert [task[0] for task in other.tasks].count("train_fold") == 2 * 3
     assert changed.children[0].parameters != result.children[0].parameters
@@ -269,11 +275,67 @@ def test_numbers_alone_need_no_featurization(table):
         run(X, y, iterations=3, featurization="off")
 
 
-def test_children_are_reported_in_order_as_they_are_taken(table):
+def test_children_are_reported_when_they_start_and_as_soon_as_they_end(table):
     X, y, _ = table
-    seen: list[Child] = []
-    result = run(X, y, iterations=4, on_child=seen.append)
-    assert seen == result.children
+    seen: list[tuple[str, int]] = []
+    second_ended = threading.Event()
+
+    def held(function: Callable[..., Any], data: Any, candidate: Any, *rest: Any) -> Any:
+        if candidate.algorithm == "LightGBM":  # the first child
+            second_ended.wait(60)
+        return function(data, candidate, *rest)
+
+    class Held(Slots):
+        def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+            return threads.submit(held, function, *args)
+
+    def on_child(child: Child) -> None:
+        seen.append(("end", child.iteration))
+        if child.iteration == 1:
+            second_ended.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        pool = Held(threads)
+        result = run(X, y, iterations=3, pool=pool, on_start=lambda k, *_: seen.append(("start", k)), on_child=on_child)
+    assert seen == [("start", 0), ("start", 1), ("end", 1), ("end", 0), ("end", 2)]
+    assert [child.iteration for child in result.children] == [0, 1, 2]
+
+
+def test_a_child_whose_process_died_is_lost_and_tried_again_when_the_search_is_continued(reference):
+    X, y, result = reference
+
+    class Dying(SerialPool):
+        def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+            if function.__name__ == "train_fold" and args[1].algorithm == "RandomForest":
+                future: Future[Any] = Future()
+                future.set_exception(TaskLostError("killed"))
+                return future
+            return super().submit(function, *args)
+
+    first = run(X, y, iterations=6, pool=Dying())
+    lost = [child for child in first.children if child.lost]
+    assert {(child.status, child.error) for child in lost} == {("Failed", "TaskLostError: killed")}
+    again = run(X, y, iterations=6, finished=first.children)
+    assert facts(again, X) == facts(result, X)
+
+
+@pytest.mark.parametrize(("waits", "ended_by"), [(True, "iterations"), (False, "experiment_timeout")])
+def test_waiting_for_slots_does_not_count_as_time_of_the_experiment(table, monkeypatch, waits, ended_by):
+    X, y, _ = table
+    ahead = 0.0
+
+    class Slow(SerialPool):
+        """Each of its tasks takes a minute, which may be all waiting."""
+
+        def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+            nonlocal ahead
+            ahead += 60
+            self.queued_seconds += 60 * waits
+            return super().submit(function, *args)
+
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+    assert run(X, y, iterations=3, pool=Slow(), experiment_timeout_minutes=4).ended_by == ended_by
 
 
 def test_numbers_with_fractions_are_classes_as_text(table):

@@ -77,11 +77,12 @@ def test_output_names_are_unique_in_a_pipeline(seed: SimpleNamespace) -> None:
 
 
 def test_submitting_prints_the_sdks_lines(seed: SimpleNamespace) -> None:
-    created, submitted, end = seed.printed["submit"].split("\n")
+    created, reuse, submitted, end = seed.printed["submit"].split("\n")
     assert re.fullmatch(
         rf"Created step automl_module \[[0-9a-f]{{8}}\]\[{ID}\], \(This step will run and generate new outputs\)",
         created,
     )
+    assert reuse == "Reuse of step automl_module: new run: no earlier run has finished"
     assert submitted == f"Submitted PipelineRun {seed.pipeline_run.id}"
     assert end == ""
 
@@ -146,7 +147,7 @@ def test_reuse_can_be_switched_off_and_says_so(seed: SimpleNamespace) -> None:
     assert not is_reused(seed, Pipeline(seed.ws, step), "allow_reuse is False")
     assert not is_reused(seed, seed.pipeline, "regenerate_outputs is True", regenerate_outputs=True)
     step = AutoMLStep("automl_module", seed.automl_config, version="2")
-    assert not is_reused(seed, Pipeline(seed.ws, step), "new run: version changed since run")
+    assert not is_reused(seed, Pipeline(seed.ws, step), "step version None → 2")
 
 
 def is_reused(seed: SimpleNamespace, pipeline: Pipeline, why: str = "", **options: Any) -> bool:

@@ -43,7 +43,7 @@ def worker_pid(run: PipelineRun) -> int:
 def test_a_killed_worker_fails_the_run_with_the_reason_and_the_log(target: ComputeTarget) -> None:
     run = submit(target)
     (step,) = run.get_steps()
-    wait_until(lambda: list(step.get_children()))
+    wait_until(lambda: has_finished_child(run))
     assert run.get_status() == "Running"
     os.kill(worker_pid(run), signal.SIGKILL)
     with pytest.raises(ActivityFailedException, match="worker process died") as caught:
@@ -51,7 +51,7 @@ def test_a_killed_worker_fails_the_run_with_the_reason_and_the_log(target: Compu
     assert str(run.log_path) in caught.value.remedy
     assert "Current status: ModelSelection" in step.get_stdout_log()
     assert (run.get_status(), step.get_status()) == ("Failed", "Failed")
-    assert next(step.get_children()).get_status() == "Completed"
+    assert {child.get_status() for child in step.get_children()} == {"Completed", "Failed"}  # none is left Running
 
 
 def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
@@ -59,18 +59,22 @@ def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
 ) -> None:
     run = submit(target)
     (step,) = run.get_steps()
-    wait_until(lambda: list(step.get_children()))
+    wait_until(lambda: has_finished_child(run))
     pid = worker_pid(run)
     run.cancel()
     assert run.wait_for_completion(raise_on_error=False) == "Canceled"
     assert '"code": "Canceled"' in capsys.readouterr().out
     assert step.get_status() == "Canceled"
-    wait_until(lambda: run.get_status() == "Canceled" and not is_running(pid))
-    assert next(step.get_children()).get_status() == "Completed"
+    wait_until(lambda: not is_running(pid))
+    assert {child.get_status() for child in step.get_children()} == {"Completed", "Canceled"}
     with pytest.raises(ModelError, match="is Canceled, and keeps no model"):
         step.get_output()
     with pytest.raises(ActivityFailedException, match="was cancelled"):
         run.wait_for_completion(show_output=False)
+
+
+def has_finished_child(run: PipelineRun) -> bool:
+    return any(child.get_status() == "Completed" for step in run.get_steps() for child in step.get_children())
 
 
 def is_running(pid: int) -> bool:
