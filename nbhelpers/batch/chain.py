@@ -43,7 +43,7 @@ def run_batch(
 
     A stage is given the user's values that it declares, then the outputs of earlier stages that it declares. Nothing
     is written before all parameters are found to be right. The folder of the batch gets the executed notebooks,
-    ``run.json`` and ``index.html``, also after a failure.
+    ``run.json`` and ``index.html``, also after a failure, and then what the failed notebook's kernel wrote past it.
 
     Parameters
     ----------

@@ -11,6 +11,8 @@ from nbhelpers.batch import notebook
 from nbhelpers.errors import BatchError, StageError
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+#: The first line of what Python writes when native code crashes.
+_CRASH = re.compile(r"^Fatal Python error: (.+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Failure:
         Number of the cell in the source notebook, from 1; None if no cell is to blame.
     source : str
         The cell's source, the middle of a long one left out.
+    log : str
+        File name of the kernel's log, beside the executed notebook; "" if nothing was written to it.
     """
 
     kind: str
     message: str
     cell: int | None = None
     source: str = ""
+    log: str = ""
 
     @classmethod
     def from_error(cls, target: Path, index: int, name: str, value: str) -> Failure:
@@ -42,7 +47,8 @@ class Failure:
     @classmethod
     def from_dead_kernel(cls, target: Path) -> Failure:
         """Build from the death of the kernel (out of memory, a crash in native code, `os._exit`)."""
-        message = "the kernel died; mostly it was ended for want of memory"
+        crash = _CRASH.search(log_of(target).read_text(encoding="utf-8", errors="replace"))
+        message = f"the kernel died: {crash[1]}" if crash else "the kernel died; mostly it was ended for want of memory"
         return cls("dead kernel", message, *_locate(target, _last_started(target)))
 
     @classmethod
@@ -67,7 +73,7 @@ class Failure:
         return asdict(self)
 
     def as_error(self, stage: str, target: Path, resume: str) -> StageError:
-        """Say it with the executed notebook and the command that goes on from here.
+        """Say it with the executed notebook, the kernel's log and the command that goes on from here.
 
         Parameters
         ----------
@@ -83,7 +89,14 @@ class Failure:
         lines += [f"    | {line}" for line in self.source.splitlines()]
         if target.is_file():
             lines.append(f"The executed notebook: {target}")
+        if self.log:
+            lines.append(f"The kernel's log: {target.with_name(self.log)}")
         return StageError("\n".join(lines), f"remove the cause, then go on from this stage with\n    {resume}")
+
+
+def log_of(target: Path) -> Path:
+    """Where the kernel of an executed notebook writes what goes past the notebook."""
+    return target.with_suffix(".log")
 
 
 def ended_early(target: Path) -> bool:

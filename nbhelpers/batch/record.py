@@ -40,7 +40,7 @@ class Stage:
     parameters, outputs : dict
         What it was given, and what it recorded.
     error : dict or None
-        Of a failed stage: kind, cell, source and message.
+        Of a failed stage: kind, cell, source, message and log.
     """
 
     name: str

@@ -6,18 +6,23 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
-from nbhelpers.batch.failure import Failure, ended_early
+from nbhelpers.batch.failure import Failure, ended_early, log_of
 
 START_TIMEOUT = 120  # seconds for a kernel to start; a busy machine takes a while
 _KERNEL_ENVIRONMENT = {
     "NBHELPERS_CANCEL_ON_INTERRUPT": "1",  # nobody is left to wait for a run when a batch is stopped
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the kernel prints a warning of the debugger
 }
+#: Lets Python write the stack of a crash to the kernel's log. PYTHONFAULTHANDLER would write it to file descriptor 2,
+#: which ipykernel has replaced by a pipe that it reads itself: what a crash leaves there is lost with the process.
+_LOG_CRASHES = "__import__('faulthandler').enable(open(__import__('os').environ['NBHELPERS_KERNEL_LOG'], 'a'))"
 #: After Ctrl-C a cell has this many seconds to clean up (such as cancelling the run that it waits for).
 GRACE = 15
 
@@ -89,6 +94,10 @@ def execute(
 ) -> Failure | None:
     """Execute a notebook in a kernel of its own, in the folder of the notebook.
 
+    What native code and the interpreter write past the notebook goes to a log beside the executed notebook. The log
+    is kept only after a failure: in a notebook that ran to its end, what is left there (warnings of libraries, which
+    the notebook shows too, or words about the kernel's shutdown) explains nothing.
+
     Parameters
     ----------
     source : Path
@@ -107,6 +116,29 @@ def execute(
     Failure or None
         Why it did not run to its end; None if it did.
     """
+    log = log_of(target)
+    log.unlink(missing_ok=True)  # of an earlier attempt
+    failure = None
+    try:
+        with log.open("ab") as output:
+            failure = _execute(source, target, values, interruption, execution_timeout, output)
+        if failure and log.stat().st_size and not interruption.requested:
+            failure = replace(failure, log=log.name)
+        return failure
+    finally:
+        interruption.release()
+        if not (failure and failure.log):
+            log.unlink(missing_ok=True)
+
+
+def _execute(
+    source: Path,
+    target: Path,
+    values: dict[str, Any],
+    interruption: Interruption,
+    execution_timeout: int | None,
+    output: BinaryIO,
+) -> Failure | None:
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # this environment's kernel, not a user's of the same name
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
@@ -115,13 +147,15 @@ def execute(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     class Kernel(AsyncKernelManager):
-        """Has an environment of its own, and says which process group it has started: nbclient offers neither."""
+        """Has environment and output of its own, and says which process group it has started: nbclient offers none."""
 
         async def _async_pre_start_kernel(self, **kwargs: Any) -> Any:
-            environment = os.environ | _KERNEL_ENVIRONMENT
+            environment = os.environ | _KERNEL_ENVIRONMENT | {"NBHELPERS_KERNEL_LOG": output.name}
             if home := os.environ.get("NBHELPERS_HOME"):  # relative to this process's folder, not the notebook's
                 environment["NBHELPERS_HOME"] = str(Path(home).expanduser().absolute())
-            return await super()._async_pre_start_kernel(**kwargs, env=environment)
+            return await super()._async_pre_start_kernel(
+                **kwargs, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
 
         async def _async_post_start_kernel(self, **kwargs: Any) -> None:
             await super()._async_post_start_kernel(**kwargs)
@@ -149,7 +183,7 @@ def execute(
             # Not papermill's cwd, which would change the folder of this process, too.
             resources={"metadata": {"path": str(source.parent)}},
             # Below it, kernels warn of plain TCP, and report the interrupt with which each of them is ended.
-            extra_arguments=["--log-level=CRITICAL"],
+            extra_arguments=["--log-level=CRITICAL", f"--IPKernelApp.code_to_run={_LOG_CRASHES}"],
             kernel_manager_class=Kernel,
             on_notebook_start=on_notebook_start,
             on_cell_start=interruption.check,
@@ -172,8 +206,6 @@ def execute(
         return Failure.from_dead_kernel(target)
     except (NoSuchKernel, RuntimeError, TimeoutError, InterruptedError) as error:
         return Failure.from_start(error)
-    finally:
-        interruption.release()
 
 
 def _verbatim(path: Path) -> str:

@@ -32,15 +32,15 @@ def finished(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Callable[..., Path]:
-    """Write a notebook whose cells tagged `parameters` have the given sources."""
+    """Write a notebook whose cells tagged `parameters` have the given sources; its last cell has the code."""
 
-    def write(*sources: str) -> Path:
+    def write(*sources: str, code: str = "") -> Path:
         cells = [
-            {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source, "outputs": []}
-            for source in sources
+            {"cell_type": "code", "metadata": {"tags": tags}, "source": source, "outputs": [], "execution_count": None}
+            for tags, source in [*((["parameters"], source) for source in sources), ([], code)]
         ]
         path = tmp_path / "01_some.ipynb"
-        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+        path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}))
         return path
 
     return write

@@ -198,6 +198,8 @@ class TestOtherEnds:
         assert record.stages[1].error is not None
         assert record.stages[1].error["kind"] == kind
         assert record.stages[1].error["source"].startswith("# first line")
+        assert record.stages[1].error["log"] == ""
+        assert not (tmp_path / "out" / "01_trouble.log").exists()
         assert record.stages[1].outputs == {}
         assert statuses(record) == ["skipped", "failed", "skipped"]
 
@@ -239,10 +241,13 @@ class TestKernelStart:
     def test_kernel_that_does_not_start_fails_the_stage(
         self, kernel: Callable[[str], None], trouble: Path, tmp_path: Path
     ) -> None:
-        kernel("exit 1")
-        with pytest.raises(StageError, match="00_fine failed: the kernel could not be started"):
+        kernel("echo out of order >&2; exit 1")
+        with pytest.raises(StageError, match="00_fine failed: the kernel could not be started") as caught:
             run_batch(None, tmp_path / "out", notebooks=trouble, only="00", progress=quiet)
         assert Record.load(tmp_path / "out").status == "failed"
+        log = tmp_path / "out" / "00_fine.log"
+        assert f"The kernel's log: {log}\n" in caught.value.problem + "\n"
+        assert set(log.read_text().splitlines()) == {"out of order"}  # of both attempts
 
     def test_start_that_fails_once_is_repeated(
         self, kernel: Callable[[str], None], trouble: Path, tmp_path: Path
@@ -258,16 +263,11 @@ class TestKernelStart:
 
 
 def test_a_relative_workspace_folder_is_the_same_in_notebook_and_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = "import os\nfrom nbhelpers import record_outputs\nrecord_outputs(home=os.environ['NBHELPERS_HOME'])"
-    cells = [
-        {"cell_type": "code", "metadata": {"tags": tags}, "source": text, "outputs": [], "execution_count": None}
-        for tags, text in ([["parameters"], "rows: int = 1"], [[], source])
-    ]
-    content = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}
+    code = "import os\nfrom nbhelpers import record_outputs\nrecord_outputs(home=os.environ['NBHELPERS_HOME'])"
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "00_home.ipynb").write_text(json.dumps(content))
+    notebook("rows: int = 1", code=code).rename(tmp_path / "notebooks" / "00_home.ipynb")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NBHELPERS_HOME", "mine")
     record = run_batch(None, "out", notebooks="notebooks", progress=quiet)
