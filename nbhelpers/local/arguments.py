@@ -43,4 +43,7 @@ def path_of(argument: str, value: Any) -> Path:
     """A path given as text or Path."""
     if not isinstance(value, str | Path):
         raise UserErrorException(f"{argument}={value!r} is not a path.", "Give a str or a Path.")
-    return Path(value)
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise UserErrorException(f"{argument}={str(value)!r}: {error}", "Give the path without '~'.") from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from pathlib import Path
 
-from nbhelpers.errors import UserErrorException
-from nbhelpers.local.arguments import path_of
+from nbhelpers.errors import StoreError, UserErrorException
+from nbhelpers.local.arguments import check_flags, path_of
+from nbhelpers.local.store import write_atomically
 
 
 class PortDataReference:
@@ -33,22 +32,24 @@ class PortDataReference:
         Parameters
         ----------
         local_path : str or Path
-            The folder; the file lands in it at `path_on_datastore`.
+            The folder, made if need be; the file lands in it at `path_on_datastore`.
         overwrite : bool, optional
-            False keeps a file that is already there.
+            Replace a file that is already there; by default it is kept.
         show_progress : bool, optional
             False prints nothing.
 
         Returns
         -------
         int
-            Number of files.
+            Number of files that were written: 0 where the file was kept.
 
         Raises
         ------
         UserErrorException
             The run has not made the output (yet), or the folder cannot be written to.
         """
+        flags = {"overwrite": overwrite, "show_progress": show_progress}
+        check_flags({name: flag for name, flag in flags.items() if flag is not None})
         if not self._source.is_file():
             raise UserErrorException(
                 f"The output {self.path_on_datastore} is not there: its run has not finished, or was cleaned away.",
@@ -56,8 +57,8 @@ class PortDataReference:
             )
         say = print if show_progress is not False else _silent
         target = path_of("local_path", local_path) / self.path_on_datastore
-        if overwrite is False and target.exists():
-            say(f"Path already exists. Skipping download for {self.path_on_datastore}")
+        if not overwrite and target.is_file():
+            say(f"Path already exists. Skipping download for {target}")
             return 0
         say(f"Downloading {self.path_on_datastore}")
         copy_out(self._source, target)
@@ -76,17 +77,12 @@ def copy_out(source: Path, target: Path) -> None:
     UserErrorException
         It cannot be written there.
     """
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, part)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
+        write_atomically(target, source.read_bytes())
+    except (StoreError, OSError, ValueError) as error:  # ValueError: a NUL in the path
+        cause = error.__cause__ or error
         raise UserErrorException(
-            f"The file cannot be written to {target}: {error.strerror}.",
+            f"The file cannot be written to {target}: {getattr(cause, 'strerror', None) or cause}.",
             "give a folder that you may write to, on a disk with room",
         ) from error
 

@@ -105,6 +105,7 @@ class SlotPool:
                 self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 joblib.dump(data, self._file)
             except OSError as error:
+                self._file.unlink(missing_ok=True)  # its beginning would take the room in which the store notes this
                 raise not_written(self._file, error) from error
         assert data is self._data  # noqa: S101 - the processes keep what they have loaded
         task = _Task((function, str(self._file), args))
@@ -119,6 +120,8 @@ class SlotPool:
                 with self._slot(task):
                     if not task.cancelled() and not process.do(task):
                         process = _Process()
+                if task.cancelled():
+                    task.set_running_or_notify_cancel()  # wakes whoever waits for its end
             except StoreError as error:  # no reason to fail one child after the other: the search is over
                 self._broken = error
                 task.fail(TaskLostError(error.problem))

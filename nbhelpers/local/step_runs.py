@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from nbhelpers.errors import ModelError, UserErrorException, nearest
 from nbhelpers.local.models import load, model_file
 from nbhelpers.local.outputs import PortDataReference
-from nbhelpers.local.processes import log_file
+from nbhelpers.local.processes import RUNNING, log_file
 from nbhelpers.local.runs import PipelinePart, Run
 from nbhelpers.local.store import runs
 from nbhelpers.local.waiting import follow_step, wait
@@ -180,9 +180,14 @@ class AutoMLRun(StepRun):
             )
         file = model_file(self._store, self._original())
         if not file.is_file():
+            status = self.get_status()
             raise ModelError(
-                f"Run {self.id} is {self.get_status()}, and keeps no model.",
-                "a run writes its model when it finishes: wait with run.wait_for_completion(), or run it again",
+                f"Run {self.id} is {status}, and keeps no model.",
+                "wait with run.wait_for_completion(): a run writes its model at its end"
+                if status in RUNNING
+                else "run the pipeline again with regenerate_outputs=True: its files were cleaned away"
+                if status == "Finished"
+                else "go on where it stopped with pipeline_run.continue_run(), or run the pipeline again",
             )
         return child, load(file, self.experiment.workspace)
 

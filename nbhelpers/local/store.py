@@ -99,7 +99,6 @@ models = sa.Table(
     sa.Column("digest", sa.String, primary_key=True),
     sa.Column("run_id", sa.String, sa.ForeignKey("runs.id"), nullable=False),
     sa.Column("created", sa.String, nullable=False),
-    sa.Column("versions", sa.JSON, nullable=False),
 )
 
 
