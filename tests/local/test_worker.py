@@ -14,16 +14,30 @@ import pytest
 import sqlalchemy as sa
 
 from nbhelpers.errors import ActivityFailedException, ModelError, StoreError
-from nbhelpers.local import AutoMLConfig, AutoMLStep, ComputeTarget, Dataset, Pipeline, PipelineRun, worker
+from nbhelpers.local import (
+    AmlCompute,
+    AutoMLConfig,
+    AutoMLStep,
+    ComputeTarget,
+    Dataset,
+    Experiment,
+    Pipeline,
+    PipelineRun,
+    Workspace,
+    worker,
+)
+from nbhelpers.local.slots import Slots
 from nbhelpers.local.store import runs
 
 from .conftest import bank_like
+from .test_slots import running
 
 
-def submit(target: ComputeTarget, **settings: Any) -> PipelineRun:
+def submit(target: ComputeTarget, allow_reuse: bool = True, **settings: Any) -> PipelineRun:
     arguments = {"training_data": bank_like(1000), "label_column_name": "y", "iterations": 500}
     config = AutoMLConfig("classification", compute_target=target, **(arguments | settings))
-    return Pipeline(target.workspace, AutoMLStep("automl_module", config)).submit("faults")
+    step = AutoMLStep("automl_module", config, allow_reuse=allow_reuse)
+    return Pipeline(target.workspace, step).submit("faults")
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -84,6 +98,45 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def facts(run: PipelineRun) -> list[object]:
+    """What two runs of the same search have in common, times and ids left out."""
+    (step,) = run.get_steps()
+    _, model = step.get_output()
+    found: list[object] = [model.predict_proba(bank_like(50, seed=9).drop(columns="y")).tolist()]
+    for child in step.get_children():
+        own = ("run_algorithm", "run_preprocessor", "pipeline_spec", "fold_scores", "ensemble_weights")
+        numbers = {name: value for name, value in child.get_metrics().items() if isinstance(value, float)}
+        found += [child.name[-1:], child.get_status(), numbers, [child.properties.get(name) for name in own]]
+    return found
+
+
+def test_four_children_at_once_give_what_one_at_a_time_gives(workspace: Workspace) -> None:
+    target = ComputeTarget.create(workspace, "four", AmlCompute.provisioning_configuration(max_nodes=4))
+    settings = {"iterations": 9, "n_cross_validations": 3, "training_data": bank_like(300)}
+    at_once = submit(target, max_concurrent_iterations=4, allow_reuse=False, **settings)
+    (step,) = at_once.get_steps()
+    wait_until(lambda: sum(child.get_status() == "Running" for child in step.get_children()) > 1)
+    alone = submit(target, max_concurrent_iterations=1, allow_reuse=False, **settings)
+    for run in (at_once, alone):
+        assert run.wait_for_completion(show_output=False) == "Finished"
+    assert facts(at_once) == facts(alone)
+
+
+def test_a_run_waits_for_slots_that_another_has_and_says_so(target: ComputeTarget) -> None:
+    store = target.workspace.store
+    Experiment(target.workspace, "e")
+    other = Slots(store, "cpu", 2, running(store, "other"))
+    tickets = [other.draw() for _ in range(2)]
+    run = submit(target, iterations=3, n_cross_validations=2, training_data=bank_like(100))
+    (step,) = run.get_steps()
+    wait_until(lambda: step.get_status() == "Queued")
+    assert run.get_status() == "Running"
+    for ticket in tickets:
+        other.give_back(ticket)
+    assert run.wait_for_completion(show_output=False) == "Finished"
+    assert "Current status: Queued. All slots of cpu are in use by other runs." in run.get_logs()
 
 
 def test_an_error_in_the_worker_fails_the_run_with_its_text(target: ComputeTarget) -> None:
