@@ -104,6 +104,7 @@ class AutoMLConfig:
         table = self.compute_target.workspace.store.data_folder / stored.name
         if not table.is_file():  # the data was read into another workspace folder
             copy_atomically(stored, table)
+        table.touch()  # `nbhelpers clean` leaves a recent table alone until the run refers to it
         folds = settings["n_cross_validations"]
         return {
             "settings": settings,

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from nbhelpers.errors import UserErrorException
 from nbhelpers.local.arguments import check_flags, check_tags, check_text, check_workspace
 from nbhelpers.local.config import AutoMLConfig
@@ -207,9 +209,14 @@ def submit_definition(
             },
             "tags": original["tags"],
         }
+    taken_over = original or interrupted
     with store.writing() as connection:
-        connection.execute(runs.insert().values(run))
-        connection.execute(runs.insert().values(step_run))
+        gone = taken_over and not connection.execute(sa.select(runs.c.id).where(runs.c.id == taken_over["id"])).first()
+        if not gone:
+            connection.execute(runs.insert().values(run))
+            connection.execute(runs.insert().values(step_run))
+    if gone:  # it was cleaned away since we looked
+        return submit_definition(experiment, definition, tags, regenerate_outputs=regenerate_outputs)
     module_id = uuid.UUID(digest[:32])
     outcome = (
         "step will run and generate new outputs"

@@ -105,7 +105,8 @@ class SlotPool:
                 self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 joblib.dump(data, self._file)
             except OSError as error:
-                self._file.unlink(missing_ok=True)  # its beginning would take the room in which the store notes this
+                with contextlib.suppress(OSError):
+                    self._file.unlink()  # its beginning would take the room in which the store notes this
                 raise not_written(self._file, error) from error
         assert data is self._data  # noqa: S101 - the processes keep what they have loaded
         task = _Task((function, str(self._file), args))

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from nbhelpers.local.store import Store, compute_targets, slots
+from nbhelpers.errors import StoreError
+from nbhelpers.local.processes import RUNNING
+from nbhelpers.local.store import Store, compute_targets, runs, slots
 
 
 class Slots:
@@ -32,19 +34,29 @@ class Slots:
         self._run_id = run_id
 
     def draw(self) -> int:
-        """A new ticket, the last of the queue."""
+        """A new ticket, the last of the queue.
+
+        Raises
+        ------
+        StoreError
+            The run was ended from outside: nobody would take its ticket away.
+        """
+        mine = sa.select(runs.c.status).where(runs.c.id == self._run_id)
         row = slots.insert().values(compute_target=self._compute_target, run_id=self._run_id)
         with self._store.writing() as connection:
+            if (status := connection.execute(mine).scalar_one_or_none()) not in RUNNING:
+                raise StoreError(f"Run {self._run_id} is {status}.", "start another run")
             number: int = connection.execute(row.returning(slots.c.id)).scalar_one()
         return number
 
     def is_first(self, ticket: int) -> bool:
-        """Whether the work of a ticket may begin."""
-        ahead = sa.select(sa.func.count()).where(self._of_target, slots.c.id < ticket).scalar_subquery()
+        """Whether the work of a ticket may begin; never, once the ticket is taken away."""
+        queue = slots.alias()
+        ahead = sa.select(sa.func.count()).where(queue.c.compute_target == self._compute_target, queue.c.id < ticket)
         size = sa.select(compute_targets.c.max_nodes).where(compute_targets.c.name == self._compute_target)
-        row = self._store.one(sa.select(ahead.label("ahead"), size.scalar_subquery().label("size")))
-        assert row is not None  # noqa: S101 - a query without FROM has one row
-        return bool(row["ahead"] < (row["size"] or self._max_nodes))
+        numbers = ahead.scalar_subquery().label("ahead"), size.scalar_subquery().label("size")
+        row = self._store.one(sa.select(*numbers).where(slots.c.id == ticket))
+        return row is not None and bool(row["ahead"] < (row["size"] or self._max_nodes))
 
     def give_back(self, ticket: int) -> None:
         """Take a ticket out of the queue."""
@@ -53,9 +65,6 @@ class Slots:
 
     def other_runs(self) -> list[str]:
         """The other runs with tickets in the queue."""
-        tickets = sa.select(slots.c.run_id).where(self._of_target, slots.c.run_id != self._run_id)
-        return [row["run_id"] for row in self._store.all(tickets.distinct().order_by(slots.c.run_id))]
-
-    @property
-    def _of_target(self) -> sa.ColumnElement[bool]:
-        return slots.c.compute_target == self._compute_target
+        others = slots.c.compute_target == self._compute_target, slots.c.run_id != self._run_id
+        tickets = sa.select(slots.c.run_id).where(*others).distinct().order_by(slots.c.run_id)
+        return [row["run_id"] for row in self._store.all(tickets)]

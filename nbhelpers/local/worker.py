@@ -70,8 +70,8 @@ class Heart(threading.Thread):
             print("The run was ended from outside.", flush=True)
             os._exit(1)
         if self.cancelled.is_set():
-            finish(self._store, self._run_id, "Canceled", CANCELED)
             print("Canceled.", flush=True)
+            finish(self._store, self._run_id, "Canceled", CANCELED)
             os._exit(0)
         if row.cancel_requested:
             self.cancelled.set()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,19 +7,7 @@ import pytest
 
 from nbhelpers.batch import Record, clean
 from nbhelpers.batch.chain import held
-from nbhelpers.errors import BatchError, StoreError
-
-
-def make_workspace(home: Path, heartbeat: float | None = None) -> Path:
-    for folder in ("data", "runs"):
-        (home / folder).mkdir(parents=True)
-    (home / "data" / "a.parquet").write_bytes(b"x" * 1000)
-    connection = sqlite3.connect(home / "workspace.db")
-    connection.execute("CREATE TABLE runs (id TEXT, heartbeat REAL, ended TEXT)")
-    connection.execute("INSERT INTO runs VALUES ('run-1', ?, NULL)", [heartbeat])
-    connection.commit()
-    connection.close()
-    return home
+from nbhelpers.errors import BatchError
 
 
 @pytest.fixture
@@ -59,40 +45,10 @@ def test_running_batch_is_not_removed() -> None:
     assert item.path.is_dir()
 
 
-def test_workspace_is_removed_but_nothing_else_beside_it(tmp_path: Path) -> None:
-    home = make_workspace(tmp_path / "home")
-    (home / "thesis.txt").write_text("x")
-    item = clean.find_workspace(home)
-    assert item is not None
-    assert item.size > 1000
-    clean.remove_workspace(home)
-    assert [path.name for path in home.iterdir()] == ["thesis.txt"]
-    (home / "thesis.txt").unlink()
-    make_workspace(home)
-    clean.remove_workspace(home)
-    assert not home.exists()
-
-
-def test_linked_folder_is_not_followed(tmp_path: Path) -> None:
-    home = make_workspace(tmp_path / "home")
-    (home / "runs").rmdir()
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "file").write_text("x")
-    (home / "runs").symlink_to(tmp_path / "precious")
-    clean.remove_workspace(home)
-    assert (tmp_path / "precious" / "file").exists()
-
-
-def test_folder_without_a_store_is_no_workspace(tmp_path: Path) -> None:
-    assert clean.find_workspace(tmp_path / "nowhere") is None
-    assert clean.find_workspace(tmp_path) is None
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match=r"holds no workspace\.db"):
-        clean.find_workspace(tmp_path)
-
-
-def test_workspace_with_a_living_run_is_in_use(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="run-1 is running"):
-        clean.check_workspace_idle(make_workspace(tmp_path / "a", heartbeat=time.time()))
-    clean.check_workspace_idle(make_workspace(tmp_path / "b", heartbeat=time.time() - 3600))
-    clean.check_workspace_idle(make_workspace(tmp_path / "c"))
+def test_size_is_that_of_the_files(tmp_path: Path) -> None:
+    assert clean.bytes_in(tmp_path) == clean.bytes_in(tmp_path / "nowhere") == 0
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_bytes(bytes(1000))
+    (tmp_path / "a" / "link").symlink_to("nowhere")
+    assert 1000 < clean.bytes_in(tmp_path) < 1100
+    assert clean.bytes_in(tmp_path / "a" / "b" / "file") == 1000

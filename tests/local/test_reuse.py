@@ -126,9 +126,7 @@ def test_no_change_is_no_phrase(seed: SimpleNamespace) -> None:
 
 
 def test_a_finished_run_is_not_continued(seed: SimpleNamespace) -> None:
-    with pytest.raises(
-        UserErrorException, match=r"is Finished, so nothing to continue.*\n.*regenerate"
-    ):
+    with pytest.raises(UserErrorException, match=r"is Finished, so there is nothing.*\n.*regenerate"):
         seed.pipeline_run.continue_run()
 
 

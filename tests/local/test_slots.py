@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from nbhelpers.errors import StoreError
 from nbhelpers.local import AmlCompute, ComputeTarget, Experiment, Workspace
 from nbhelpers.local.processes import finish
 from nbhelpers.local.slots import Slots
@@ -67,6 +68,16 @@ def test_a_run_that_ends_leaves_no_ticket_behind(store: Store) -> None:
     finish(store, "one", "Failed", {"code": "WorkerLost", "message": "It died."})
     assert two.is_first(ticket)
     assert two.other_runs() == []
+    with pytest.raises(StoreError, match="Run one is Failed"):
+        one.draw()
+
+
+def test_work_whose_ticket_was_taken_away_does_not_begin(store: Store) -> None:
+    one = Slots(store, "cpu", 2, running(store, "one"))
+    ticket = one.draw()
+    assert one.is_first(ticket)
+    one.give_back(ticket)
+    assert not one.is_first(ticket)
 
 
 def _work(home: Path, run_id: str) -> None:

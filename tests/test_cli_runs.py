@@ -1,0 +1,234 @@
+"""The commands on the runs of a workspace, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from nbhelpers.batch import Record
+from nbhelpers.local import AmlCompute, AutoMLConfig, AutoMLStep, ComputeTarget, Pipeline, Workspace
+from nbhelpers.local.processes import log_file
+from nbhelpers.local.store import Store, open_store, runs
+
+from .local.conftest import bank_like
+from .local.rows import add_run
+
+#: With the current folder as that of the project: no test touches the batches that a developer has made.
+MAIN = (
+    "from nbhelpers.batch import chain; chain.project_folder = chain.Path.cwd; from nbhelpers.cli import main; main()"
+)
+COMMAND = [sys.executable, "-W", "error:::nbhelpers", "-c", MAIN]
+
+
+def nbhelpers(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NBHELPERS_HOME": str(home)}
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, env=environment, check=False, cwd=home.parent
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "home")
+
+
+def test_an_empty_workspace_says_what_to_run_and_is_not_made(tmp_path: Path) -> None:
+    result = nbhelpers(tmp_path / "home", "runs")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"No runs in the workspace {tmp_path / 'home'}. To make one: nbhelpers run\n"
+    assert nbhelpers(tmp_path / "home", "runs", "--json").stdout == "[]\n"
+    for command in ("logs", "cancel", "continue"):
+        result = nbhelpers(tmp_path / "home", command, "latest")
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"error: There is no workspace in {tmp_path / 'home'}, so there is no run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_prints_a_table_or_json(store: Store) -> None:
+    ids = [add_run(store, days=days, children=[("Completed", "0.75")])[0] for days in range(1, 23)]
+    result = nbhelpers(store.home, "runs")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["Run", *ids[:20]]
+    assert "0.75000  AUC_weighted" in result.stdout
+    found = json.loads(nbhelpers(store.home, "runs", "--json", "--all").stdout)
+    assert [run["id"] for run in found] == ids
+    assert (found[0]["status"], found[0]["best"], found[0]["seconds"]) == ("Finished", 0.75, 120)
+    assert len(json.loads(nbhelpers(store.home, "runs", "--json", "--limit", "3", "--experiment", "bank").stdout)) == 3
+
+
+def test_runs_and_logs_load_nothing_heavy(store: Store) -> None:
+    _, step_id = add_run(store)
+    log_file(store, step_id).write_text("")
+    for arguments in (["runs"], ["logs", "latest"]):
+        code = f"import sys; sys.argv[1:] = {arguments}\nfrom nbhelpers.cli import main\ntry: main()\n"
+        code += "finally: print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+        environment = {**os.environ, "NBHELPERS_HOME": str(store.home)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        heavy = {"papermill", "nbformat", "pandas", "sklearn", "pyarrow", "duckdb", "matplotlib", "jinja2", "IPython"}
+        assert not heavy & set(done.stderr.split())
+
+
+def test_the_log_of_a_reused_run_is_that_of_the_original(store: Store) -> None:
+    original, step_id = add_run(store, days=2)
+    reuse = {"azureml.reusedrunid": step_id, "azureml.reusedpipeline": original}
+    reuser, _ = add_run(store, children=[("Completed", "1")], facts=reuse)
+    log_file(store, step_id).write_bytes("first … line\n\xff".encode() + b"\xff")
+    for text, notice in ((original[:8], ""), (f"{step_id}", ""), (reuser, f"Run {reuser} reuses run {original}")):
+        environment = {**os.environ, "NBHELPERS_HOME": str(store.home)}
+        done = subprocess.run([*COMMAND, "logs", text], capture_output=True, check=True, env=environment)
+        assert done.stdout == log_file(store, step_id).read_bytes()
+        assert notice in done.stderr.decode()
+
+
+def test_following_a_run_that_has_ended_ends_and_says_how(store: Store) -> None:
+    run_id, step_id = add_run(store, status="Failed")
+    log_file(store, step_id).write_text("line\n")
+    result = nbhelpers(store.home, "logs", "latest", "--follow")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "line\n", f"Run {run_id}: Failed.\n")
+
+
+def test_what_has_ended_is_not_cancelled(store: Store) -> None:
+    run_id, step_id = add_run(store, children=[("Completed", "1")])
+    result = nbhelpers(store.home, "cancel", f"{step_id}_0")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"Run {step_id}_0 is part of pipeline run {run_id}.",
+        f"Run {run_id} has ended already: Finished.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["runs", "--experiment", "bnak"], "error: The workspace has no experiment 'bnak'; it has: bank.\nTo mend it"),
+        (["runs", "--experiment", "\udcff"], "no experiment '\\udcff'"),
+        (["runs", "--limit", "0"], "Invalid value for '--limit'"),
+        (["runs", "--limit", "9" * 30], "Invalid value for '--limit'"),
+        (["runs", "--limit", "3", "--all"], "error: --all and --limit contradict each other"),
+        (["logs"], "Missing argument 'RUN'"),
+        (["logs", "abc"], "error: 'abc' is too short to name a run"),
+        (["logs", "nowhere"], "error: The workspace has no run 'nowhere'"),
+        (["logs", "\udcff\udcff\udcff\udcff"], "error: The workspace has no run '\\udcff"),
+        (["logs", "latest"], "has no log"),
+        (["cancel", "nowhere"], "error: The workspace has no run 'nowhere'"),
+        (["continue", "nowhere"], "error: The workspace has no run 'nowhere'"),
+        (["continue", "latest"], "is Finished, so there is nothing to continue"),
+        (["clean", "--older-than", "soon"], "Invalid value for '--older-than'"),
+        (["clean", "--older-than", "-1"], "error: --older-than -1.0 is not from 0 to 36500"),
+        (["clean", "--older-than", "nan"], "error: --older-than nan is not from 0 to 36500"),
+        (["clean", "--older-than", "1e300"], "error: --older-than 1e+300 is not from 0 to 36500"),
+        (["clean", "--all", "--older-than", "3"], "error: --all and --older-than contradict each other"),
+    ],
+)
+def test_a_mistake_ends_with_code_2_and_one_message(store: Store, arguments: list[str], message: str) -> None:
+    add_run(store)
+    result = nbhelpers(store.home, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def long_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The id of a real run that is at work, and would be for minutes."""
+    monkeypatch.setenv("NBHELPERS_HOME", str(tmp_path / "home"))
+    workspace = Workspace.from_config()
+    target = ComputeTarget.create(workspace, "cpu", AmlCompute.provisioning_configuration(max_nodes=2))
+    data = {"training_data": bank_like(1000), "label_column_name": "y", "iterations": 500}
+    config = AutoMLConfig("classification", compute_target=target, **data)
+    run = Pipeline(workspace, AutoMLStep("automl_module", config)).submit("long")
+    yield run.id
+    for left in workspace.experiments["long"].get_runs():
+        left.cancel()
+        left.wait_for_completion(show_output=False, raise_on_error=False)
+
+
+def test_a_run_is_followed_left_cancelled_and_continued(long_run: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with subprocess.Popen([*COMMAND, "logs", "latest", "-f"], stdout=-1, stderr=-1, text=True) as follower:
+        assert follower.stdout is not None
+        assert any("LightGBM" in line for line in follower.stdout)  # waits for the first child run
+        follower.send_signal(signal.SIGINT)
+        _, errors = follower.communicate()
+    assert follower.returncode == 130
+    assert errors == f"\nRun {long_run} goes on. To end it: nbhelpers cancel {long_run}\n"
+    (run,) = json.loads(nbhelpers(home, "runs", "--json").stdout)
+    assert (run["status"], run["planned"]) == ("Running", 500)
+    assert run["completed"] >= 1
+
+    with subprocess.Popen([*COMMAND, "logs", "latest", "-f"], stdout=-1, stderr=-1, text=True) as follower:
+        result = nbhelpers(home, "cancel", long_run)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == f"Run {long_run}: Canceled.\n"
+        _, errors = follower.communicate()
+    assert (follower.returncode, errors) == (0, f"Run {long_run}: Canceled.\n")
+
+    result = nbhelpers(home, "continue", long_run)
+    assert (result.returncode, result.stderr) == (0, "")
+    new, old = json.loads(nbhelpers(home, "runs", "--json").stdout)
+    assert (new["continues"], old["status"]) == (long_run, "Canceled")
+    assert f"Submitted PipelineRun {new['id']}" in result.stdout
+    assert result.stdout.endswith(f"\nTo follow it: nbhelpers logs {new['id']} --follow\n")
+    result = nbhelpers(home, "continue", "latest")
+    assert result.returncode == 2
+    assert "so there is nothing to continue" in result.stderr
+
+
+class TestClean:
+    def test_it_shows_what_there_is_and_removes_what_is_old_only_with_yes(self, store: Store) -> None:
+        old, step_id = add_run(store, days=9, children=[("Completed", "1")])
+        needed, step = add_run(store, days=9)
+        reuse = {"azureml.reusedrunid": step, "azureml.reusedpipeline": needed}
+        young, _ = add_run(store, days=1, facts=reuse)
+        project = store.home.parent
+        for name, days in (("new", 1), ("old", 9)):
+            (project / "runs" / name).mkdir(parents=True)
+            ended = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+            Record(project / "runs" / name, "finished", ended=ended).save()
+        (leftover := store.data_folder / f"{'ab' * 32}.parquet").write_bytes(bytes(300_000))
+        os.utime(leftover, (time.time() - 7200,) * 2)
+
+        result = nbhelpers(store.home, "clean")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert f"Batches in {project / 'runs'}: 2\n  new  ended " in result.stdout
+        assert "  data 0.3 MB, runs 0.0 MB, store 0." in result.stdout
+        assert "  data sets 0, versions 0, tables 1, runs 3, child runs 1, models 3\n" in result.stdout
+
+        shown = nbhelpers(store.home, "clean", "--older-than", "5").stdout
+        assert "With --yes this removes:" in shown
+        assert f"  batch {project / 'runs' / 'old'}  0.0 MB" in shown
+        assert f"  run {old}  bank  Finished, ended " in shown
+        assert f"  {leftover}, which nothing refers to  0.3 MB" in shown
+        assert f"Run {needed} is kept: run {young} reuses it." in shown
+        assert young not in shown.split("With --yes")[1].split("Run ")[0]
+        assert (len(store.all(sa.select(runs.c.id))), leftover.exists()) == (7, True)
+
+        result = nbhelpers(store.home, "clean", "--older-than", "5", "--yes")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "Removing:" in result.stdout
+        assert {row["id"] for row in store.all(sa.select(runs.c.id))}.isdisjoint({old, step_id, f"{step_id}_0"})
+        assert [path.name for path in (project / "runs").iterdir()] == ["new"]
+        assert not leftover.exists()
+        assert not store.run_folder(old).exists()
+        assert store.run_folder(needed).exists()
+
+    def test_a_workspace_of_another_version_can_be_removed_as_a_whole(self, store: Store) -> None:
+        with store.writing() as connection:
+            connection.exec_driver_sql("PRAGMA user_version=99")
+        result = nbhelpers(store.home, "clean", "--older-than", "5", "--yes")
+        assert result.returncode == 0
+        assert "has schema 99" in result.stdout
+        result = nbhelpers(store.home, "clean", "--all")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert f"  workspace {store.home}" in result.stdout
+        assert (store.home / "workspace.db").exists()
