@@ -360,19 +360,21 @@ class _Search:
                 self.pool.submit(refit, self.data, Candidate(child.algorithm, child.preprocessor, child.parameters))
                 for child in members[start : start + self.pool.slots]
             ]
-            while wait(tasks, _POLL).not_done or self.should_stop():
-                if self.should_stop():
-                    self.ended_by = _CANCELED
-                    for task in tasks:
-                        task.cancel()
-                    return None
             try:
-                fitted += [task.result() for task in tasks]
+                for task in tasks:
+                    while wait([task], _POLL).not_done or self.should_stop():
+                        if self.should_stop():
+                            self.ended_by = _CANCELED
+                            return None
+                    fitted.append(task.result())
             except Exception as error:
                 raise TrainingError(
                     f"The best model could not be fitted on all rows: {type(error).__name__}: {error}",
                     "Give the search more memory or fewer rows.",
                 ) from error
+            finally:
+                for task in tasks:
+                    task.cancel()
         if not best.weights:
             return Pipeline([("datatransformer", self.transformer), *fitted[0].steps])
         estimators = [(str(child.iteration), model) for child, model in zip(members, fitted, strict=True)]

@@ -90,7 +90,7 @@ class Settings:
     iteration_timeout_minutes : float or None
         Training time of one child, looked at after each fold.
     max_concurrent_iterations, max_cores_per_iteration : int
-        Children at a time (the pool's slots decide), and threads of each (-1 for all cores).
+        Children at a time, where the pool has so many slots; and threads of each (-1 for all cores).
     n_cross_validations : int or None
         Folds; None chooses by the number of rows (`nbhelpers.automl.folds.count_folds`).
     enable_early_stopping, early_stopping_n_iters : bool, int

@@ -101,10 +101,10 @@ def find_reusable(store: Store, step: Mapping[str, Any], parts: Mapping[str, Any
                 f"reused: settings, {data}, label, engine and package versions are those of run {row['id']}", row
             )
     for row in store.all(same.where(runs.c.status.in_(("Failed", "Canceled")))):
-        # An error of the search itself would only be met again.
-        if row["error"]["code"] != "UserError" and (count := len(finished_children(store, row["id"]))):
+        finished = finished_children(store, row["id"]).values()
+        if any(child.status == "Completed" for child in finished):
             how = "cancelled" if row["error"] == CANCELED else "interrupted"
-            return Reuse(f"continued: run {row['id']} was {how} after {count} child runs", interrupted=row)
+            return Reuse(f"continued: run {row['id']} was {how} after {len(finished)} child runs", interrupted=row)
     return Reuse(_why_new(store, step, parts))
 
 
