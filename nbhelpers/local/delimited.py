@@ -23,7 +23,7 @@ import pyarrow as pa
 from nbhelpers.errors import DataError, StoreError
 from nbhelpers.local.column_types import TEXT, DataType, all_values, given_kinds, inferred_kinds, sql_text
 from nbhelpers.local.encodings import plain_text
-from nbhelpers.local.files import batch_rows, column_names, store_table
+from nbhelpers.local.files import MIN_ROWS, batch_rows, column_names, store_table
 from nbhelpers.local.sources import display_name, local_file, unpacked, working_folder
 from nbhelpers.local.store import Store
 
@@ -132,11 +132,13 @@ def _database(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config=settings) as database:
         try:
             database.execute("SET TimeZone = 'UTC'")
+            database.execute("SET enable_progress_bar = false")  # DuckDB shows one for each query in a notebook
             yield database
         except duckdb.Error as error:
             raise StoreError(
                 f"The data could not be read into {work.parent}: {str(error).splitlines()[0]}",
-                "Make room on the disk, or set NBHELPERS_HOME to a folder on another one.",
+                "Make room on the disk, or set NBHELPERS_HOME to a folder on another one; "
+                "shorten texts of more than 10,000 characters.",
             ) from error
 
 
@@ -159,11 +161,18 @@ def _parse(database: duckdb.DuckDBPyConnection, source: str | Path, options: Del
     target = folder / "fields.parquet"
     # 256 MB do for any number of rows; DuckDB's buffers grow with the columns.
     database.execute(f"SET memory_limit = '{256 + len(columns) // 2}MB'")
-    try:
+
+    def write(rows: int) -> None:
         database.execute(
             f"COPY (SELECT {sql_text(name)} AS path, {fields} FROM {reading} {lines}) TO {sql_text(str(target))} "  # noqa: S608
-            f"(FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {batch_rows(len(columns))})"
+            f"(FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {rows})"
         )
+
+    try:
+        try:
+            write(batch_rows(len(columns)))
+        except duckdb.OutOfMemoryException:  # long texts
+            write(MIN_ROWS)
     except duckdb.InvalidInputException as error:
         raise _diagnosis(file, name, len(header), separator, records_above, error) from error
     return _Text(header, separator, target)

@@ -109,8 +109,8 @@ def _scan(file: Path) -> tuple[bool, bytes | None]:
         except UnicodeDecodeError:
             stream.seek(0)
             sample = b""
-            while len(sample) < 2**16 and (lines := stream.readlines(_BLOCK)):
-                sample += b"".join(each[:1000] for each in lines if not each.isascii())
+            while len(sample) < 2**16 and (each := stream.readline(_BLOCK)):
+                sample += b"" if each.isascii() else each[:1000]
             return unix_lines, sample[: 2**16]
     return unix_lines, None
 

@@ -34,12 +34,16 @@ from nbhelpers.local.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Rows of the smallest batch.
+MIN_ROWS = 2**11
+
 _FRAME = "pandas DataFrame"
+_GROUP_ROWS, _GROUP_BYTES = 2**16, 2**25
 
 
 def batch_rows(columns: int) -> int:
-    """Rows of a batch or row group, which is what is in memory at once, for a table with so many columns."""
-    return max(2**11, min(2**16, 2**22 // max(columns, 1)))
+    """Rows of a batch, which is what is in memory at once, for a table with so many columns."""
+    return max(MIN_ROWS, min(2**13, 2**22 // max(columns, 1)))
 
 
 def stored_path(store: Store, digest: str) -> Path:
@@ -261,7 +265,8 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     for batch in batches:
         if batch.num_rows:
             waiting.append(batch)
-        if sum(each.num_rows for each in waiting) >= batch_rows(batch.num_columns):
+        rows, size = sum(each.num_rows for each in waiting), sum(each.nbytes for each in waiting)
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
             yield pa.Table.from_batches(waiting)
             waiting = []
     if waiting:

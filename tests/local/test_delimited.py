@@ -193,6 +193,14 @@ def test_several_files_are_read_one_after_the_other(tmp_path):
     assert read(paths).to_pandas_dataframe()["b"].tolist() == ["x", "y"]
 
 
+def test_texts_of_many_characters_fit_into_the_memory(tmp_path):
+    lines = "".join(f"{n},{'x' * 20_000}{n}\n" for n in range(4_000))
+    path = written(tmp_path, gzip.compress(f"n,text\n{lines}".encode(), compresslevel=1), "long.csv.gz")
+    dataset = read(path)
+    assert dataset.row_count == 4_000
+    assert dataset.skip(3_999).to_pandas_dataframe()["text"].tolist() == ["x" * 20_000 + "3999"]
+
+
 def test_an_encoding_that_was_guessed_is_said(tmp_path, capsys):
     read(written(tmp_path, b"x,y\n1,caf\xe9\n"))
     assert "table.csv is not UTF-8: read as cp1252" in capsys.readouterr().out

@@ -40,6 +40,13 @@ def test_the_digest_does_not_depend_on_row_groups_or_sizes_of_numbers(tmp_path):
     assert from_parquet(tmp_path / "t.parquet").digest == from_frame(frame()).digest
 
 
+def test_row_groups_of_long_texts_have_fewer_rows():
+    long = from_frame(pd.DataFrame({"text": ["x" * 5_000] * 16_384}))
+    short = from_frame(pd.DataFrame({"text": ["x"] * 16_384}))
+    groups = [pq.ParquetFile(data.materialize()).metadata.num_row_groups for data in (long, short)]
+    assert groups == [2, 1]
+
+
 @pytest.mark.parametrize(
     "change",
     [
