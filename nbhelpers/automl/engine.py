@@ -253,8 +253,9 @@ class _Search:
         try:
             active.folds.append(active.future.result())
         except Exception as error:  # whatever a model or a worker dies of, the search goes on
-            why = f"{type(error).__name__}: {error}"
-            return _unfinished(iteration, active, "Failed", why, lost=isinstance(error, TaskLostError))
+            lost = isinstance(error, TaskLostError)
+            why = str(error) if lost else f"{type(error).__name__}: {error}".rstrip(": ")
+            return _unfinished(iteration, active, "Failed", why, lost=lost)
         fold, n_folds = len(active.folds), self.data.n_folds
         if fold == n_folds:
             return self._record(iteration, active)

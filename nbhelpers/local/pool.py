@@ -115,18 +115,25 @@ class SlotPool:
 
     def _serve(self) -> None:
         """Do one task after the other, each in a slot, and all in one process unless it dies."""
-        process = _Process()
+        process: _Process | None = None
+        with contextlib.suppress(OSError, EOFError):  # tried again when there is a task
+            process = _Process()
         while (task := self._tasks.get()) is not None:
             try:
                 with self._slot(task):
-                    if not task.cancelled() and not process.do(task):
-                        process = _Process()
+                    if not task.cancelled():
+                        process = process or _Process()
+                        if not process.do(task):
+                            process = None
                 if task.cancelled():
-                    task.set_running_or_notify_cancel()  # wakes whoever waits for its end
+                    task.fail(TaskLostError("cancelled"))  # wakes whoever waits for its end
             except StoreError as error:  # no reason to fail one child after the other: the search is over
                 self._broken = error
                 task.fail(TaskLostError(error.problem))
-        process.end()
+            except (OSError, EOFError) as error:  # the system is short of memory or processes
+                task.fail(TaskLostError(f"The process of the child run could not be started: {error}."))
+        if process:
+            process.end()
 
     @contextlib.contextmanager
     def _slot(self, task: _Task) -> Iterator[None]:
@@ -177,14 +184,20 @@ class _Task(Future[Any]):
     def __init__(self, work: tuple[Callable[..., Any], str, tuple[Any, ...]]) -> None:
         super().__init__()
         self.work = work
+        self._over = False
 
     def succeed(self, value: object) -> None:
-        if self.set_running_or_notify_cancel():
+        if self._take():
             self.set_result(value)
 
     def fail(self, error: BaseException) -> None:
-        if self.set_running_or_notify_cancel():
+        if self._take():
             self.set_exception(error)
+
+    def _take(self) -> bool:
+        """Whether an outcome is wanted: not a second one, and none if the task was cancelled (who waits is told)."""
+        over, self._over = self._over, True
+        return not over and self.set_running_or_notify_cancel()
 
 
 class _Process:

@@ -146,4 +146,7 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:  # another user's process: it lives
         return True
-    return True
+    try:  # one that has ended is in the list until its parent takes note, which in a container may be never
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return True

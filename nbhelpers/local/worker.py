@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -54,7 +55,8 @@ class Heart(threading.Thread):
             try:
                 self._beat()
             except StoreError as error:  # a full disk or a long lock may pass
-                print(f"No heartbeat: {error.problem}", flush=True)
+                with contextlib.suppress(OSError):  # the log may be on the same disk
+                    print(f"No heartbeat: {error.problem}", flush=True)
 
     def stop(self) -> None:
         """Stop beating; returns after the last beat."""
@@ -93,11 +95,11 @@ def main(run_id: str) -> None:
     try:
         values = train(store, dict(step), heart.cancelled)
     except NbhelpersError as problem:
-        traceback.print_exc()
+        _print_traceback()
         code = "SystemError" if isinstance(problem, StoreError) else "UserError"
         error = {"code": code, "message": problem.problem, "remedy": problem.remedy}
     except Exception as problem:
-        traceback.print_exc()
+        _print_traceback()
         error = {"code": "SystemError", "message": f"The search failed: {type(problem).__name__}: {problem}"}
     heart.stop()
     if heart.cancelled.is_set():
@@ -106,6 +108,11 @@ def main(run_id: str) -> None:
         finish(store, run_id, "Failed", error)
     else:
         finish(store, run_id, "Finished", step_values=values)
+
+
+def _print_traceback() -> None:
+    with contextlib.suppress(OSError):  # the log may be on a disk that is full
+        traceback.print_exc()
 
 
 def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> dict[str, Any]:

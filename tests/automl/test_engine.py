@@ -314,7 +314,7 @@ def test_a_child_whose_process_died_is_lost_and_tried_again_when_the_search_is_c
 
     first = run(X, y, iterations=6, pool=Dying())
     lost = [child for child in first.children if child.lost]
-    assert {(child.status, child.error) for child in lost} == {("Failed", "TaskLostError: killed")}
+    assert {(child.status, child.error) for child in lost} == {("Failed", "killed")}
     again = run(X, y, iterations=6, finished=first.children)
     assert facts(again, X) == facts(result, X)
 

@@ -21,6 +21,7 @@ from nbhelpers.local.pool import SlotPool
 from nbhelpers.local.slots import Slots
 from nbhelpers.local.store import slots
 
+from .faults import wait_until
 from .test_slots import running
 
 
@@ -76,14 +77,6 @@ class Awkward(Exception):
 
 def raise_awkward(_data: Any) -> None:
     raise Awkward("out of ", "luck")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail("it did not happen within a minute")
 
 
 def is_gone(pid: int) -> bool:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from nbhelpers.errors import ActivityFailedException, ModelError, StoreError
 from nbhelpers.local import (
@@ -27,9 +23,9 @@ from nbhelpers.local import (
     worker,
 )
 from nbhelpers.local.slots import Slots
-from nbhelpers.local.store import runs
 
 from .conftest import bank_like
+from .faults import wait_until, worker_pid
 from .test_slots import running
 
 
@@ -38,34 +34,6 @@ def submit(target: ComputeTarget, allow_reuse: bool = True, **settings: Any) -> 
     config = AutoMLConfig("classification", compute_target=target, **(arguments | settings))
     step = AutoMLStep("automl_module", config, allow_reuse=allow_reuse)
     return Pipeline(target.workspace, step).submit("faults")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail("it did not happen within a minute")
-
-
-def worker_pid(run: PipelineRun) -> int:
-    row = run.experiment.workspace.store.one(sa.select(runs.c.pid).where(runs.c.id == run.id))
-    assert row is not None
-    return int(row["pid"])
-
-
-def test_a_killed_worker_fails_the_run_with_the_reason_and_the_log(target: ComputeTarget) -> None:
-    run = submit(target)
-    (step,) = run.get_steps()
-    wait_until(lambda: has_finished_child(run))
-    assert run.get_status() == "Running"
-    os.kill(worker_pid(run), signal.SIGKILL)
-    with pytest.raises(ActivityFailedException, match="worker process died") as caught:
-        run.wait_for_completion()
-    assert str(run.log_path) in caught.value.remedy
-    assert "Current status: ModelSelection" in step.get_stdout_log()
-    assert (run.get_status(), step.get_status()) == ("Failed", "Failed")
-    assert {child.get_status() for child in step.get_children()} == {"Completed", "Failed"}  # none is left Running
 
 
 def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
