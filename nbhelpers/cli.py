@@ -139,6 +139,8 @@ def run(
     """
     from nbhelpers.batch.chain import run_batch
 
+    if "" in (first, only):
+        raise BatchError("The name of the stage is empty.", "Give a name such as 03 or train, or leave the option out.")
     values = _read_yaml(file, yaml)
     values.update(parameters)
     values = {name: _absolute_file(value) for name, value in values.items()}
@@ -165,7 +167,11 @@ def _read_yaml(files: list[Path], texts: list[str]) -> dict[str, object]:
     for source, path in [(None, path) for path in files] + [(text, None) for text in texts]:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8") if path else source or "")
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except OSError as error:
+            raise ParameterError(
+                f"The parameters file {path} cannot be read: {error.strerror}.", "Give the path of a YAML file."
+            ) from error
+        except (ValueError, yaml.YAMLError) as error:
             raise ParameterError(
                 f"The parameters {str(path or source)!r} cannot be read: {error}.",
                 "Give lines such as `iterations: 20`.",
@@ -190,6 +196,8 @@ def _absolute_file(value: object) -> object:
 def _print_result(record: Record) -> None:
     from nbhelpers.batch.report import test_metrics
 
+    if (reuse := str(record.output("reuse") or "")) and not reuse.startswith("new run"):
+        print(f"\nTraining {reuse}")
     if best := record.output("best_model"):
         print(f"\nBest model: {best}")
     if metrics := test_metrics(record):
@@ -215,7 +223,7 @@ def runs(
         int | None, typer.Option(metavar="NUMBER", min=1, max=10**6, help="At most so many.", show_default="20")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array, with times in seconds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array, with the duration in seconds.")] = False,
 ) -> None:
     """List the pipeline runs of the workspace, newest first.
 
@@ -251,8 +259,10 @@ def logs(
     from nbhelpers.local.processes import RUNNING
     from nbhelpers.local.waiting import POLL
 
-    _, pipeline = _find_run(run)
+    run_id, pipeline = _find_run(run)
     (step,) = pipeline.get_steps()
+    if run_id != pipeline.id:
+        print(f"Run {run_id} is part of pipeline run {pipeline.id}; this is the log of all of it.", file=sys.stderr)
     if original := step.properties.get("azureml.reusedpipeline"):
         print(f"Run {pipeline.id} reuses run {original}; this is the log of that one.", file=sys.stderr)
     log, position = pipeline.log_path, 0
@@ -273,8 +283,13 @@ def logs(
         raise typer.Exit(130) from None
     if not log.is_file():
         raise UserErrorException(f"Run {pipeline.id} has no log {log}.", "look at its status with `nbhelpers runs`")
-    if follow:
-        print(f"Run {pipeline.id}: {pipeline.get_status()}.", file=sys.stderr)
+    status = pipeline.get_status()
+    if status in ("Failed", "Canceled"):
+        reason = pipeline.get_details()["error"]["error"]["message"]
+        print(f"Run {pipeline.id} is {status}: {reason}", file=sys.stderr)
+        print(f"To go on where it stopped: nbhelpers continue {pipeline.id}", file=sys.stderr)
+    elif follow:
+        print(f"Run {pipeline.id}: {status}.", file=sys.stderr)
 
 
 @app.command()
@@ -312,7 +327,14 @@ def _open_workspace() -> Store | None:
     from nbhelpers.local.store import home_folder, open_store
 
     home = home_folder()
-    return open_store(home) if (home / "workspace.db").is_file() else None
+    if (home / "workspace.db").is_file():
+        return open_store(home)
+    if home.exists() and not (home.is_dir() and not any(home.iterdir())):
+        raise StoreError(
+            f"{home} is not a workspace folder: it holds no workspace.db.",
+            "Set NBHELPERS_HOME to the folder of the workspace, or unset it.",
+        )
+    return None
 
 
 def _find_run(text: str) -> tuple[str, PipelineRun]:
@@ -360,6 +382,8 @@ def clean(
 
     if everything and older_than is not None:
         raise BatchError("--all and --older-than contradict each other.", "Give one of them.")
+    if yes and not everything and older_than is None:
+        raise BatchError("--yes does not say what to remove.", "Add --older-than DAYS or --all.")
     if older_than is not None and not 0 <= older_than <= MOST_DAYS:  # which not-a-number is not, either
         raise BatchError(f"--older-than {older_than} is not from 0 to {MOST_DAYS}.", "Give days, such as 30.")
     home, sizes, store, plan = home_folder(), None, None, None
@@ -377,6 +401,8 @@ def clean(
         print(f"  {item.path.name}  ended {item.ended:%Y-%m-%d %H:%M} UTC  {_megabytes(item.size)}")
     if everything:
         chosen = batches
+        if store:
+            workspace.settle_all(store)
         if sizes:
             workspace.check_idle(home)
     elif older_than is not None:
@@ -384,6 +410,9 @@ def clean(
         plan = workspace.plan_removal(store, older_than) if store else None
     else:
         print("To remove: --older-than DAYS, or --all (all batches and the workspace); without --yes it only shows.")
+        return
+    if not (chosen or everything or (plan and (plan.runs or plan.leftovers))):
+        print("Nothing in it is that old." if plan or not sizes else "Only --all can remove this workspace.")
         return
     print("Removing:" if yes else "With --yes this removes:")
     for item in chosen:

@@ -12,7 +12,7 @@ from nbhelpers.automl import check_rows, has_label, infer_task, read_label, stra
 from nbhelpers.backend import Backend
 from nbhelpers.bundled import BUNDLED, bundled_data
 from nbhelpers.errors import DataError, UserErrorException, nearest
-from nbhelpers.local.sources import is_parquet
+from nbhelpers.local.sources import display_name, is_parquet
 from nbhelpers.results.models import read_truth
 
 if TYPE_CHECKING:
@@ -192,8 +192,8 @@ def _register(ml: Backend, workspace: Any, table: Any, name: str, description: s
 
 
 def _shown(data: str) -> str:
-    """The data's name without the folders of this machine."""
-    return data if "://" in data else PurePosixPath(data.replace("\\", "/")).name
+    """The data's name without the folders of this machine, or the secrets of a URL."""
+    return display_name(data) if "://" in data else PurePosixPath(data.replace("\\", "/")).name
 
 
 def _dataset_name(data: str) -> str:

@@ -58,7 +58,7 @@ def test_help_of_run_works_without_notebooks(tmp_path: Path) -> None:
         (["-p", "rows"], "requires 2 arguments"),
         (["-y", "[1, 2]"], "are not names with values"),
         (["-y", "a: [1"], "cannot be read"),
-        (["-f", "nowhere.yaml"], "error: The parameters 'nowhere.yaml' cannot be read"),
+        (["-f", "nowhere.yaml"], "error: The parameters file nowhere.yaml cannot be read"),
         (["-p", "title", "x" * 5000 + ".csv", "-p", "rows", "many"], "error: rows = 'many'"),
         (["--from", "train"], "'train' names no stage"),
         (["--resume", "nowhere"], "There is no batch in"),
@@ -97,7 +97,9 @@ def test_run_prints_stages_best_model_and_report(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert (result.returncode, result.stderr) == (0, "")
-    lines = result.stdout.splitlines()
+    unused = "title is not used: it is a parameter of 00_start, which is not run."
+    assert unused in result.stdout.splitlines()
+    lines = [line for line in result.stdout.splitlines() if "is not used" not in line]
     assert lines[1] == "[3/3] 05_test running"
     assert re.fullmatch(r"\[3/3\] 05_test finished after \d+\.\d s \(batch: \d+\.\d s\)", lines[2])
     assert "Best model: VotingEnsemble" in lines

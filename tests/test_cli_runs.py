@@ -94,7 +94,11 @@ def test_following_a_run_that_has_ended_ends_and_says_how(store: Store) -> None:
     run_id, step_id = add_run(store, status="Failed")
     log_file(store, step_id).write_text("line\n")
     result = nbhelpers(store.home, "logs", "latest", "--follow")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "line\n", f"Run {run_id}: Failed.\n")
+    assert (result.returncode, result.stdout) == (0, "line\n")
+    assert result.stderr.splitlines() == [
+        f"Run {run_id} is Failed: It broke.",
+        f"To go on where it stopped: nbhelpers continue {run_id}",
+    ]
 
 
 def test_what_has_ended_is_not_cancelled(store: Store) -> None:
@@ -171,7 +175,8 @@ def test_a_run_is_followed_left_cancelled_and_continued(long_run: str, tmp_path:
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout == f"Run {long_run}: Canceled.\n"
         _, errors = follower.communicate()
-    assert (follower.returncode, errors) == (0, f"Run {long_run}: Canceled.\n")
+    assert follower.returncode == 0
+    assert errors.startswith(f"Run {long_run} is Canceled: The run was cancelled.\n")
 
     result = nbhelpers(home, "continue", long_run)
     assert (result.returncode, result.stderr) == (0, "")

@@ -357,11 +357,11 @@ class _Search:
         members = [child for child in self.children if child.iteration in weights]
         fitted: list[Pipeline] = []
         for start in range(0, len(members), self.pool.slots):
-            tasks = [
-                self.pool.submit(refit, self.data, Candidate(child.algorithm, child.preprocessor, child.parameters))
-                for child in members[start : start + self.pool.slots]
-            ]
+            tasks: list[Future[Pipeline]] = []
             try:
+                for child in members[start : start + self.pool.slots]:
+                    candidate = Candidate(child.algorithm, child.preprocessor, child.parameters)
+                    tasks.append(self.pool.submit(refit, self.data, candidate))
                 for task in tasks:
                     while wait([task], _POLL).not_done or self.should_stop():
                         if self.should_stop():

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbhelpers.batch.failure import Failure
+from nbhelpers.batch.model_card import write_model_card
 from nbhelpers.batch.outputs import read_outputs
 from nbhelpers.batch.parameters import Parameter, check_parameters, describe, fit, read_parameters
 from nbhelpers.batch.progress import show_progress
@@ -43,7 +44,8 @@ def run_batch(
 
     A stage is given the user's values that it declares, then the outputs of earlier stages that it declares. Nothing
     is written before all parameters are found to be right. The folder of the batch gets the executed notebooks,
-    ``run.json`` and ``index.html``, also after a failure, and then what the failed notebook's kernel wrote past it.
+    ``run.json`` and ``index.html``, also after a failure, and then what the failed notebook's kernel wrote past it;
+    where a cell tagged `model-card` shows Markdown, that is in ``model_card.md``.
 
     Parameters
     ----------
@@ -106,6 +108,7 @@ def run_batch(
             record = Record(folder)
         given = check_parameters({**record.parameters, **values}, declared)
         record.stages = _plan(record, declared, given, begin, only is not None)
+        _say_unused(values, record.stages, declared)
         resume_command = _command(folder, notebooks)
         try:
             return _Batch(record, sources, declared, given, execution_timeout, progress, resume_command).run()
@@ -185,6 +188,16 @@ def _plan(
         else:
             stages.append(Stage(name, "skipped"))
     return stages
+
+
+def _say_unused(
+    values: Mapping[str, object], stages: Sequence[Stage], declared: Mapping[str, Sequence[Parameter]]
+) -> None:
+    """Tell of values that only stages would use that are left out."""
+    for name in values:
+        users = [stage for stage in stages if name in (parameter.name for parameter in declared[stage.name])]
+        if all(stage.status == "skipped" for stage in users):
+            print(f"{name} is not used: it is a parameter of {users[0].name}, which is not run.")
 
 
 def _check_unchanged(stage: Stage, declared: Sequence[Parameter], given: Mapping[str, object]) -> None:
@@ -270,7 +283,8 @@ class _Batch:
         finally:
             record.ended = now()
             record.save()
-            write_report(record)
+            write_model_card(record)
+            write_report(record, self.resume)
         return record
 
     def _run_stage(self, stage: Stage, interruption: Interruption) -> None:

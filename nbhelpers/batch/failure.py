@@ -91,7 +91,10 @@ class Failure:
             lines.append(f"The executed notebook: {target}")
         if self.log:
             lines.append(f"The kernel's log: {target.with_name(self.log)}")
-        return StageError("\n".join(lines), f"remove the cause, then go on from this stage with\n    {resume}")
+        return StageError(
+            "\n".join(lines),
+            f"remove the cause (a wrong parameter: add -p NAME VALUE), then go on from this stage with\n    {resume}",
+        )
 
 
 def log_of(target: Path) -> Path:

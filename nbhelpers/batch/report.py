@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import base64
-import html
 import json
 import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nbhelpers.batch import notebook
+from nbhelpers.batch.model_card import CARD
+from nbhelpers.batch.parameters import looks_secret
 from nbhelpers.batch.record import Record, Stage
 
 #: The stage whose outputs `metrics` (a dict of numbers) are those of the best model on the test data.
@@ -25,16 +29,20 @@ _TAGS = {
 }
 # fmt: on
 _ATTRIBUTES = {"class", "colspan", "rowspan", "style", "title", "alt", "width", "height"}
+#: User and password of a URL, and its query, which in a signed URL is as good as a password; & is &amp; on the page.
+_URL = re.compile(r"(?<=://)([^\s/<>\"&@]+@)?([^\s<>\"&?]*)(\?(?:&amp;|[^\s<>\"&])*)?")
 _NOT_SHOWN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 
 
-def write_report(record: Record) -> Path:
+def write_report(record: Record, resume: str = "") -> Path:
     """Write ``index.html`` into the folder of a batch; it needs no other file and no network.
 
     Parameters
     ----------
     record : Record
         The batch; the cells tagged `report` of its executed notebooks are shown.
+    resume : str, optional
+        The command that goes on with a batch that has not finished.
 
     Returns
     -------
@@ -43,17 +51,25 @@ def write_report(record: Record) -> Path:
     """
     from jinja2 import Environment, FileSystemLoader
 
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    environment.filters["json"] = partial(json.dumps, ensure_ascii=False)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"moment": _moment, "parameter": _parameter}
+    metrics = test_metrics(record)
+    primary = record.output("primary_metric")
     page = environment.get_template("report.html").render(
         record=record,
+        resume=resume,
         best_model=record.output("best_model"),
-        metrics=test_metrics(record),
+        primary=primary,
+        validation=record.output("best_score"),
+        metrics=dict(sorted(metrics.items(), key=lambda metric: metric[0] != primary)),
+        card=CARD if (record.folder / CARD).is_file() else "",
         sections=[section for stage in record.stages if (section := _section(record.folder, stage))],
     )
     path = record.folder / "index.html"
     temporary = record.folder / ".index.html.new"
-    temporary.write_text(page, encoding="utf-8")
+    temporary.write_text(_URL.sub(_without_secrets, page), encoding="utf-8")
     temporary.replace(path)
     return path
 
@@ -67,65 +83,123 @@ def test_metrics(record: Record) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
 
 
+def _moment(time: str) -> str:
+    """A time of the record for readers."""
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _without_secrets(url: re.Match[str]) -> str:
+    return ("…@" if url[1] else "") + url[2] + ("?…" if url[3] else "")
+
+
+def _parameter(value: object, name: str) -> str:
+    """The value of a parameter; a batch takes no secrets, but a record may come from elsewhere."""
+    return "(not shown)" if looks_secret(name) else json.dumps(value, ensure_ascii=False)
+
+
 def _section(folder: Path, stage: Stage) -> dict[str, Any] | None:
     """What the report shows of one executed notebook: its title and the outputs of its cells tagged `report`."""
     if not stage.notebook or not (folder / stage.notebook).is_file():
         return None
-    cells = notebook.read_cells(folder / stage.notebook)
-    shown = [
-        shown
-        for cell in cells
-        if "report" in notebook.tags(cell)
-        for output in cell.get("outputs", [])
-        if (shown := _shown(output))
-    ]
-    sources = (notebook.text(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    title = next((line[2:] for source in sources for line in source.splitlines() if line.startswith("# ")), stage.name)
-    return {"stage": stage, "title": title, "outputs": shown} if shown else None
+    title = heading = said = ""
+    shown: list[dict[str, Any]] = []
+    for cell in notebook.read_cells(folder / stage.notebook):
+        source = notebook.text(cell["source"])
+        if cell["cell_type"] == "markdown":
+            lines = source.splitlines()
+            title = title or next((line[2:] for line in lines if line.startswith("# ")), "")
+            heading = next((line[3:] for line in reversed(lines) if line.startswith("## ")), heading)
+        elif "report" in notebook.tags(cell):
+            for output in cell.get("outputs", []):
+                if content := _shown(output, heading or title, _last_statement(source)):
+                    shown.append({"heading": heading if heading != said else "", **content})
+                    said = heading
+    return {"id": stage.name, "title": title or stage.name, "outputs": shown} if shown else None
 
 
-def _shown(output: dict[str, Any]) -> Any:
-    """An output as safe HTML: the richest of its forms that a page with no scripts can show."""
+def _last_statement(source: str) -> str:
+    """The statement that a cell's output mostly comes from, on one line; empty where the cell is no plain Python."""
+    try:
+        statement = ast.unparse(ast.parse(source).body[-1])
+    except (SyntaxError, ValueError, IndexError):
+        return ""
+    return statement if len(statement) <= 80 else f"{statement[:79]}…"
+
+
+def _shown(output: dict[str, Any], heading: str, made_by: str) -> dict[str, Any] | None:
+    """An output as safe HTML, the richest of its forms that a page with no scripts can show, and what to call it.
+
+    What may be wider than the page has a label for the box in which it scrolls; text has none.
+    """
     from markupsafe import Markup
 
     if output["output_type"] == "stream":
-        return Markup("<pre>{}</pre>").format(notebook.text(output["text"]))
+        return {"html": Markup("<pre>{}</pre>").format(notebook.text(output["text"]))}
     data = output.get("data", {})
+    label = f"{heading}: {made_by}" if made_by else heading
     if "text/html" in data:
-        return Markup(_clean(notebook.text(data["text/html"])))  # noqa: S704 - cleaned
+        return {"label": label, "html": Markup(_clean(notebook.text(data["text/html"]), made_by))}  # noqa: S704 - cleaned
     for kind in _IMAGES:
         if kind in data:
             content = notebook.text(data[kind])
             if kind == "image/svg+xml":
                 content = base64.b64encode(content.encode()).decode()
-            return Markup('<img src="data:{};base64,{}" alt="{}">').format(
-                kind, "".join(content.split()), html.unescape(notebook.text(data.get("text/plain", "")))
-            )
+            figure = '<figure><figcaption><code>{}</code></figcaption><img src="data:{};base64,{}" alt="{}"></figure>'
+            return {"label": label, "html": Markup(figure).format(made_by, kind, "".join(content.split()), label)}  # noqa: S704 - constant
     if "text/markdown" in data:
         from nbconvert.filters import markdown2html
 
-        return Markup(_clean(markdown2html(notebook.text(data["text/markdown"]))))  # noqa: S704 - cleaned
+        source = markdown2html(notebook.text(data["text/markdown"]))
+        return {"label": label, "html": Markup(_clean(source, made_by))}  # noqa: S704 - cleaned
     if "text/plain" in data:
-        return Markup("<pre>{}</pre>").format(notebook.text(data["text/plain"]))
+        return {"html": Markup("<pre>{}</pre>").format(notebook.text(data["text/plain"]))}
     return None
 
 
-def _clean(source: str) -> str:
+def _clean(source: str, caption: str) -> str:
     """Keep tables, text and embedded images of a notebook's HTML: no scripts, no style sheets, nothing fetched."""
-    import bleach  # type: ignore[import-untyped]
     from bleach.css_sanitizer import CSSSanitizer  # type: ignore[import-untyped]
+    from bleach.sanitizer import Cleaner  # type: ignore[import-untyped]
 
     def allowed(tag: str, name: str, value: str) -> bool:
         if name == "src":
             return tag == "img" and value.startswith("data:image/")
         return name in _ATTRIBUTES
 
-    cleaned: str = bleach.clean(
-        _NOT_SHOWN.sub("", source),
+    cleaner = Cleaner(
         tags=_TAGS,
         attributes=allowed,
         protocols={"data"},
         css_sanitizer=CSSSanitizer(),
         strip=True,
+        filters=[partial(_label_tables, caption=caption)],
     )
+    cleaned: str = cleaner.clean(_NOT_SHOWN.sub("", source))
     return cleaned
+
+
+def _label_tables(source: Iterable[dict[str, Any]], caption: str) -> Iterator[dict[str, Any]]:
+    """Give tables what screen readers go by, as a filter of html5lib's tokens: a caption, and a scope of each head.
+
+    A head without text is an ordinary cell, and a heading a paragraph: the page has headings of its own.
+    """
+    tokens = list(source)
+    if any(token.get("name") == "caption" for token in tokens):
+        caption = ""
+    scope = "row"
+    for token, after in zip(tokens, [*tokens[1:], {}], strict=True):
+        name, starts = token.get("name"), token["type"] == "StartTag"
+        if name == "thead":
+            scope = "col" if starts else "row"
+        elif name == "th" and starts and after.get("name") == "th":
+            token["name"] = after["name"] = "td"
+        elif name == "th" and starts:
+            token["data"][None, "scope"] = scope
+        elif re.fullmatch("h[1-6]", name or ""):
+            token["name"] = "p"
+        yield token
+        if name == "table" and starts and caption:
+            tags = [{"name": tag, "namespace": token["namespace"], "data": {}} for tag in ("caption", "code")]
+            yield from ({"type": "StartTag", **tag} for tag in tags)
+            yield {"type": "Characters", "data": caption}
+            yield from ({"type": "EndTag", **tag} for tag in reversed(tags))

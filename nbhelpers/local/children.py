@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from nbhelpers.errors import StoreError
+from nbhelpers.local.processes import RUNNING
 from nbhelpers.local.store import Store, now, runs, write_atomically
 from nbhelpers.metrics import greater_is_better
 
@@ -89,6 +91,7 @@ class ChildKeeper:
             "metrics": {},
         }
         with self._store.writing() as connection:
+            self._check_step(connection)
             connection.execute(runs.insert().values(row))
         self._started.add(iteration)
 
@@ -109,6 +112,7 @@ class ChildKeeper:
         self.metrics[child.iteration] = child.metrics | references
         mine = runs.c.id == child_id
         with self._store.writing() as connection:
+            self._check_step(connection)
             started: dict[str, str] = connection.execute(sa.select(runs.c.properties).where(mine)).scalar_one()
             end = {
                 "status": child.status,
@@ -119,6 +123,12 @@ class ChildKeeper:
             }
             connection.execute(runs.update().where(mine).values(end))
         self._log(child)
+
+    def _check_step(self, connection: sa.Connection) -> None:
+        """Write nothing more into a run that was ended from outside, which has ended its children, too."""
+        status = connection.execute(sa.select(runs.c.status).where(runs.c.id == self._step["id"])).scalar_one_or_none()
+        if status not in RUNNING:
+            raise StoreError(f"The run was ended from outside: it is {status}.", "start another run")
 
     def _id(self, iteration: int) -> str:
         return f"{self._step['id']}_{iteration}"

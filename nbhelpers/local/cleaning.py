@@ -111,6 +111,12 @@ def count(store: Store) -> dict[str, int]:
     }
 
 
+def settle_all(store: Store) -> None:
+    """End the runs whose worker is gone."""
+    for row in store.all(sa.select(runs.c.id).where(runs.c.kind == "pipeline", runs.c.status.in_(RUNNING))):
+        settle(store, row["id"])
+
+
 def plan_removal(store: Store, days: float) -> Plan:
     """Find what is old. Nothing is removed, but runs whose worker is gone are ended.
 
@@ -120,8 +126,7 @@ def plan_removal(store: Store, days: float) -> Plan:
     days : float
         Runs are old that ended at least so many days ago.
     """
-    for row in store.all(sa.select(runs.c.id).where(runs.c.kind == "pipeline", runs.c.status.in_(RUNNING))):
-        settle(store, row["id"])
+    settle_all(store)
     before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     with store.reading() as connection:
         old, kept = _old_runs(connection, before)
@@ -179,7 +184,7 @@ def check_idle(home: Path) -> None:
     """
     try:
         with closing(sqlite3.connect(f"{(home / 'workspace.db').as_uri()}?mode=ro", uri=True)) as connection:
-            query = "SELECT id FROM runs WHERE heartbeat > ? AND ended IS NULL"
+            query = "SELECT id FROM runs WHERE heartbeat > ? AND ended IS NULL AND parent_id IS NULL"
             running = [row[0] for row in connection.execute(query, [time.time() - ALIVE])]
     except sqlite3.Error as error:
         raise StoreError(
@@ -187,7 +192,8 @@ def check_idle(home: Path) -> None:
         ) from error
     if running:
         raise StoreError(
-            f"The workspace {home} is in use: {', '.join(running)} is running.", "Cancel it or wait for its end."
+            f"The workspace {home} is in use: {', '.join(running)} is running.",
+            f"Wait for its end, or cancel it: nbhelpers cancel {running[0]}",
         )
 
 

@@ -31,7 +31,7 @@ class RunSummary:
     Attributes
     ----------
     id, experiment, status : str
-    started : str or None
+    started, ended : str or None
         ISO 8601, UTC.
     seconds : float or None
         From the start to the end, or until now.
@@ -45,14 +45,19 @@ class RunSummary:
         Its best value so far.
     reuses, continues : str or None
         Ids of pipeline runs.
+    waits_for : str or None
+        The id of the pipeline run whose result it waits for.
     cancel_requested, queued : bool
-        It has been asked to stop, or waits for a free slot of its compute target.
+        It has been asked to stop, or waits for that run or for a free slot of its compute target.
+    error : str or None
+        Why it failed.
     """
 
     id: str
     experiment: str
     status: str
     started: str | None
+    ended: str | None
     seconds: float | None
     completed: int
     failed: int
@@ -61,8 +66,10 @@ class RunSummary:
     best: float | None
     reuses: str | None
     continues: str | None
+    waits_for: str | None
     cancel_requested: bool
     queued: bool
+    error: str | None
 
     @property
     def note(self) -> str:
@@ -71,7 +78,8 @@ class RunSummary:
             f"reuses {self.reuses}" if self.reuses else "",
             f"continues {self.continues}" if self.continues else "",
             "cancel requested" if self.cancel_requested else "",
-            "waiting for a slot" if self.queued else "",
+            f"waits for {self.waits_for or 'a slot'}" if self.queued else "",
+            self.error or "",
         ]
         return ", ".join(filter(None, notes))
 
@@ -129,6 +137,7 @@ def _summary(run: sa.RowMapping, children: list[sa.RowMapping]) -> RunSummary:
         experiment=run["experiment"],
         status=run["status"],
         started=run["started"],
+        ended=run["ended"],
         seconds=seconds,
         completed=sum(child["status"] == "Completed" for child in children),
         failed=sum(child["status"] == "Failed" for child in children),
@@ -137,8 +146,10 @@ def _summary(run: sa.RowMapping, children: list[sa.RowMapping]) -> RunSummary:
         best=pick((score for score in scores if score == score), default=None),
         reuses=facts.get("azureml.reusedpipeline"),
         continues=run["properties"].get("nbhelpers.continues"),
+        waits_for=facts.get("nbhelpers.waits_for"),
         cancel_requested=running and run["cancel_requested"],
         queued=running and run["step_status"] == "Queued",
+        error=run["error"]["message"].splitlines()[0] if run["status"] == "Failed" and run["error"] else None,
     )
 
 
@@ -198,6 +209,7 @@ def find_run(workspace: Workspace, text: str) -> tuple[str, PipelineRun]:
     from nbhelpers.local.experiment import Experiment
     from nbhelpers.local.runs import PipelineRun
 
+    text = text.strip().lower()
     known = sa.select(runs.c.id, runs.c.parent_id, runs.c.experiment).order_by(runs.c.created.desc())
     if "_" not in text:  # which only the ids of child runs have; else a beginning of a step's id would mean them, too
         known = known.where(runs.c.kind != "child")

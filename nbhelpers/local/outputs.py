@@ -53,7 +53,7 @@ class PortDataReference:
         if not self._source.is_file():
             raise UserErrorException(
                 f"The output {self.path_on_datastore} is not there: its run has not finished, or was cleaned away.",
-                "wait with pipeline_run.wait_for_completion(), or run the pipeline again",
+                "wait with pipeline_run.wait_for_completion(); if it failed, go on with pipeline_run.continue_run()",
             )
         say = print if show_progress is not False else _silent
         target = path_of("local_path", local_path) / self.path_on_datastore

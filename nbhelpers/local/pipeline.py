@@ -14,7 +14,7 @@ from nbhelpers.local.arguments import check_flags, check_tags, check_text, check
 from nbhelpers.local.config import AutoMLConfig
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.processes import start_worker
-from nbhelpers.local.reuse import Reuse, find_reusable, fingerprint, fingerprint_parts
+from nbhelpers.local.reuse import Reuse, find_reusable, fingerprint, fingerprint_parts, reused_values
 from nbhelpers.local.steps import AutoMLStep
 from nbhelpers.local.store import now, runs
 from nbhelpers.local.workspace import Workspace
@@ -160,10 +160,11 @@ def submit_definition(
     parts = fingerprint_parts(step)
     digest = fingerprint(parts)
     reuse = reuse or find_reusable(store, step, parts, regenerate_outputs)
-    original, interrupted = reuse.original, reuse.interrupted
+    original, interrupted, running = reuse.original, reuse.interrupted, reuse.running
 
-    def link(column: str) -> dict[str, str]:
-        return {} if interrupted is None else {"nbhelpers.continues": interrupted[column]}
+    def links(column: str) -> dict[str, str]:
+        found = {"nbhelpers.continues": interrupted, "nbhelpers.waits_for": running}
+        return {name: row[column] for name, row in found.items() if row is not None}
 
     run_id, step_id, time_now = str(uuid.uuid4()), str(uuid.uuid4()), now()
     common = {
@@ -180,7 +181,7 @@ def submit_definition(
         "name": definition["description"] or "pipeline",
         "definition": dict(definition),
         "tags": dict(tags or {}),
-        "properties": {"azureml.runsource": "azureml.PipelineRun"} | link("parent_id"),
+        "properties": {"azureml.runsource": "azureml.PipelineRun"} | links("parent_id"),
         "heartbeat": time.time(),
     }
     step_run = common | {
@@ -193,22 +194,12 @@ def submit_definition(
         "properties": step["properties"]
         | {"azureml.runsource": "azureml.StepRun", "azureml.nodeid": uuid.uuid4().hex[:8]}
         | {"nbhelpers.reuse": reuse.why}
-        | link("id"),
+        | links("id"),
     }
     if original is not None:
         ended = {"status": "Finished", "started": time_now, "ended": time_now}
         run |= ended
-        step_run |= ended | {
-            "fingerprint": None,  # what is reused is the original, never its copy
-            "properties": original["properties"]
-            | step_run["properties"]
-            | {
-                "azureml.reusedrunid": original["id"],
-                "azureml.reusednodeid": original["properties"]["azureml.nodeid"],
-                "azureml.reusedpipeline": original["parent_id"],
-            },
-            "tags": original["tags"],
-        }
+        step_run |= ended | reused_values(original, step_run["properties"])
     taken_over = original or interrupted
     with store.writing() as connection:
         gone = taken_over and not connection.execute(sa.select(runs.c.id).where(runs.c.id == taken_over["id"])).first()
@@ -223,10 +214,10 @@ def submit_definition(
         if original is None
         else "step is eligible to reuse a previous run's output"
     )
-    print(f"Created step {step['name']} [{step_run['properties']['azureml.nodeid']}][{module_id}], (This {outcome})")
-    print(f"Reuse of step {step['name']}: {reuse.why}")
     if original is None:
         start_worker(store, run_id, step_id)
+    print(f"Created step {step['name']} [{step_run['properties']['azureml.nodeid']}][{module_id}], (This {outcome})")
+    print(f"Reuse of step {step['name']}: {reuse.why}")
     print(f"Submitted PipelineRun {run_id}")
     return PipelineRun(experiment, run_id)
 

@@ -35,6 +35,10 @@ from nbhelpers.local.store import Store, not_written
 
 #: Seconds between two looks at the queue for slots, and at whether a task was cancelled.
 POLL = 0.05
+#: Seconds for which all work must wait before the run says so: runs that take turns shall not say it at each turn.
+PATIENCE = 10.0
+#: Seconds for which starting a process is tried.
+_START = 30.0
 #: Seconds between two looks at whether the other runs in the queue are alive.
 _SETTLE = 2.0
 
@@ -51,7 +55,7 @@ class SlotPool:
     folder : Path
         For the training data, which the processes share as a memory-mapped file.
     on_queue : callable
-        Told True when all work of the run has to wait for slots, and False when some of it goes on.
+        Told True when all work of the run has waited for slots for `PATIENCE` seconds, and False when some goes on.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class SlotPool:
         self._waiting = self._working = 0
         self._queued_since: float | None = None
         self._queued = 0.0
+        self._told = False
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(size)]
 
     def __enter__(self) -> SlotPool:
@@ -122,16 +127,19 @@ class SlotPool:
             try:
                 with self._slot(task):
                     if not task.cancelled():
-                        process = process or _Process()
-                        if not process.do(task):
+                        process = process if process and process.is_alive() else _started(task)
+                        if process and not process.do(task):
                             process = None
                 if task.cancelled():
                     task.fail(TaskLostError("cancelled"))  # wakes whoever waits for its end
             except StoreError as error:  # no reason to fail one child after the other: the search is over
                 self._broken = error
                 task.fail(TaskLostError(error.problem))
-            except (OSError, EOFError) as error:  # the system is short of memory or processes
-                task.fail(TaskLostError(f"The process of the child run could not be started: {error}."))
+            except Exception as error:
+                if process:
+                    process.end()  # its pipe may be half read
+                    process = None
+                task.fail(TaskLostError(f"{type(error).__name__}: {error}"))
         if process:
             process.end()
 
@@ -161,6 +169,7 @@ class SlotPool:
                 for run_id in self._queue.other_runs():
                     settle(self._store, run_id)
                 settled = time.monotonic()
+            self._tell()
             time.sleep(POLL)
 
     def _count(self, waiting: int = 0, working: int = 0) -> None:
@@ -168,14 +177,19 @@ class SlotPool:
             self._waiting += waiting
             self._working += working
             queued = self._waiting > 0 and self._working == 0
-            if queued == (self._queued_since is not None):
-                return
-            if self._queued_since is None:
+            if queued and self._queued_since is None:
                 self._queued_since = time.monotonic()
-            else:
+            if not queued and self._queued_since is not None:
                 self._queued += time.monotonic() - self._queued_since
                 self._queued_since = None
-            self._on_queue(queued)
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            waits = self._queued_since is not None and time.monotonic() - self._queued_since >= PATIENCE
+            if waits != self._told:
+                self._told = waits
+                self._on_queue(waits)
 
 
 class _Task(Future[Any]):
@@ -203,12 +217,21 @@ class _Task(Future[Any]):
 class _Process:
     """A process that does one task after the other."""
 
+    #: Starting a process looks after the ended ones, which only one thread at a time may do.
+    _lock = threading.Lock()
+
     def __init__(self) -> None:
         context = _context()
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs,), daemon=True)
-        self._process.start()
+        with self._lock:
+            self._process.start()
         theirs.close()
+
+    def is_alive(self) -> bool:
+        """Whether it is still there: the system may have killed it while it was idle."""
+        with self._lock:
+            return bool(self._process.is_alive())
 
     def do(self, task: _Task) -> bool:
         """Do a task; False if the process is gone afterwards, as it died or as the task was cancelled."""
@@ -228,8 +251,9 @@ class _Process:
 
     def end(self) -> None:
         """Kill the process: it holds nothing that must be closed."""
-        self._process.kill()
-        self._process.join()
+        with self._lock:
+            self._process.kill()
+            self._process.join()
         self._connection.close()
 
     def _cause(self) -> str:
@@ -238,6 +262,28 @@ class _Process:
             return f"ended with exit code {code}"
         name = signal.Signals(-code).name
         return f"was ended by {name}" + (", mostly for want of memory" if name == "SIGKILL" else ": it crashed")
+
+
+def _started(task: _Task) -> _Process | None:
+    """A new process; None if the task is cancelled before the system has given one.
+
+    Raises
+    ------
+    StoreError
+        For half a minute there was none.
+    """
+    deadline = time.monotonic() + _START
+    while not task.cancelled():
+        try:
+            return _Process()
+        except (OSError, EOFError) as error:  # a moment without memory, or without the process that forks others
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"No process could be started for child runs: {type(error).__name__}: {error}.",
+                    "end programs that need much memory, then continue the run: its finished child runs are kept",
+                ) from error
+            time.sleep(10 * POLL)
+    return None
 
 
 @cache
@@ -268,7 +314,11 @@ def _work(connection: Connection) -> None:
         except Exception as error:
             traceback.print_exc()
             answer = False, _portable(error)
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except Exception as error:  # the value cannot be pickled
+            traceback.print_exc()
+            connection.send((False, _portable(error)))
 
 
 def _end_with_parent() -> None:

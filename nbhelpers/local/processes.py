@@ -24,6 +24,8 @@ BEAT = 1.0
 #: Seconds without a heartbeat after which a worker counts as dead.
 STALE = 15.0
 SILENT = "The worker process stopped answering."
+#: The folder of a run with what it needs only while it is at work.
+WORK = "work"
 #: The error record of a run that was cancelled.
 CANCELED = {"code": "Canceled", "message": "The run was cancelled."}
 #: Parallel work is done by several processes, so that NumPy's libraries shall not start threads as well.
@@ -39,7 +41,7 @@ def log_file(store: Store, step_id: str) -> Path:
 
 def work_folder(store: Store, step_id: str) -> Path:
     """Where a step run keeps what it needs only while it is at work."""
-    return store.run_folder(step_id) / "work"
+    return store.run_folder(step_id) / WORK
 
 
 def start_worker(store: Store, run_id: str, step_id: str) -> None:
@@ -113,6 +115,8 @@ def settle(store: Store, run_id: str) -> None:
     row = _row(store, run_id)
     loss = _loss(row)
     if loss == SILENT:
+        with store.writing():  # had the store been locked, so had the worker: those that wait beat first
+            pass
         time.sleep(2 * BEAT)  # when a machine wakes from sleep, every heartbeat is old for a moment
         row = _row(store, run_id)
         loss = _loss(row)
@@ -126,9 +130,11 @@ def _loss(row: sa.RowMapping) -> str | None:
     """Why the worker of a run that has not ended counts as gone; None while it does not."""
     if row["status"] not in RUNNING:
         return None
-    if row["pid"] is not None and not _is_alive(row["pid"]):
+    silence = time.time() - row["heartbeat"]
+    # A worker that beats is alive, although a container may not see its process.
+    if silence > 3 * BEAT and row["pid"] is not None and not _is_alive(row["pid"]):
         return "The worker process died."
-    return SILENT if time.time() - row["heartbeat"] > STALE else None
+    return SILENT if silence > STALE else None
 
 
 def _row(store: Store, run_id: str) -> sa.RowMapping:

@@ -12,13 +12,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from nbhelpers import automl, metrics
-from nbhelpers.local.children import finished_children
+from nbhelpers.local.children import LOST, finished_children
 from nbhelpers.local.models import model_file, package_versions
 from nbhelpers.local.processes import CANCELED, RUNNING, settle
-from nbhelpers.local.store import Store, runs
+from nbhelpers.local.store import Store, now, runs
 
 #: Settings that change how fast a search is, not what it finds.
 SPEED = ("max_concurrent_iterations", "max_cores_per_iteration")
+_CHILD = runs.alias("child")
+#: A child of the run was lost with its process, so that another try may find more.
+_HAS_LOST = (
+    sa.select(_CHILD.c.id).where(_CHILD.c.parent_id == runs.c.id, _CHILD.c.error["code"].as_string() == LOST).exists()
+)
 #: So many of the latest runs are compared to say what has changed.
 _COMPARED = 20
 
@@ -35,11 +40,14 @@ class Reuse:
         The finished step run whose outputs are taken over.
     interrupted : RowMapping or None
         The step run that stopped too early, and whose finished children are taken over.
+    running : RowMapping or None
+        The step run that is at work on the same; what it leaves is taken over when it has ended.
     """
 
     why: str
     original: sa.RowMapping | None = None
     interrupted: sa.RowMapping | None = None
+    running: sa.RowMapping | None = None
 
 
 def fingerprint_parts(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +82,13 @@ def fingerprint(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def find_reusable(store: Store, step: Mapping[str, Any], parts: Mapping[str, Any], regenerate_outputs: bool) -> Reuse:
+def find_reusable(
+    store: Store,
+    step: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    regenerate_outputs: bool = False,
+    before: str | None = None,
+) -> Reuse:
     """Look for an earlier run of a step with the same fingerprint.
 
     Parameters
@@ -86,26 +100,70 @@ def find_reusable(store: Store, step: Mapping[str, Any], parts: Mapping[str, Any
         Its `fingerprint_parts`.
     regenerate_outputs : bool
         Take over nothing.
+    before : str, optional
+        Only runs that were created earlier than this; by default all.
     """
     if not step["allow_reuse"]:
         return Reuse("new run: allow_reuse is False")
     if regenerate_outputs:
         return Reuse("new run: regenerate_outputs is True")
-    same = sa.select(runs).where(runs.c.fingerprint == fingerprint(parts)).order_by(runs.c.created.desc())
+    same = sa.select(runs).where(runs.c.fingerprint == fingerprint(parts), runs.c.created < (before or now()))
+    same = same.order_by(runs.c.created.desc())
     for row in store.all(same.where(runs.c.status.in_(RUNNING))):
         settle(store, row["parent_id"])
-    for row in store.all(same.where(runs.c.status == "Finished")):
+    for row in store.all(same.where(runs.c.status == "Finished", ~_HAS_LOST)):
         if model_file(store, row["id"]).is_file():
-            data = f"the data ({step['data_rows']:,} rows)"
-            return Reuse(
-                f"reused: settings, {data}, label, engine and package versions are those of run {row['id']}", row
-            )
-    for row in store.all(same.where(runs.c.status.in_(("Failed", "Canceled")))):
-        finished = finished_children(store, row["id"]).values()
-        if any(child.status == "Completed" for child in finished):
-            how = "cancelled" if row["error"] == CANCELED else "interrupted"
-            return Reuse(f"continued: run {row['id']} was {how} after {len(finished)} child runs", interrupted=row)
+            what = f"settings, the data ({step['data_rows']:,} rows), label, engine and package versions"
+            return Reuse(f"reused: {what} are those of run {row['parent_id']}", original=row)
+    if running := store.all(same.where(runs.c.status.in_(RUNNING))):
+        first = running[-1]  # the later ones wait for it themselves
+        return Reuse(f"waits for run {first['parent_id']}, which is at work on the same", running=first)
+    for row in store.all(same.where(runs.c.status.in_(("Failed", "Canceled")) | _HAS_LOST)):
+        if any(child.status == "Completed" for child in finished_children(store, row["id"]).values()):
+            return continued(store, row)
     return Reuse(_why_new(store, step, parts))
+
+
+def continued(store: Store, row: sa.RowMapping) -> Reuse:
+    """What a run takes over that goes on where another one stopped, whose step has this row."""
+    kept = sum(not child.lost for child in finished_children(store, row["id"]).values())
+    how = "was cancelled" if row["error"] == CANCELED else "failed"
+    if row["status"] == "Finished":
+        how = "lost processes of child runs"
+    return Reuse(
+        f"continued: run {row['parent_id']} {how}, and its {kept} finished child runs are kept", interrupted=row
+    )
+
+
+def reused_values(original: sa.RowMapping, properties: Mapping[str, str]) -> dict[str, Any]:
+    """Columns of the row of a step run that takes over the outputs of another.
+
+    Parameters
+    ----------
+    original : RowMapping
+        The row of the other one.
+    properties : mapping
+        The properties so far.
+    """
+    links = {
+        "azureml.reusedrunid": original["id"],
+        "azureml.reusednodeid": original["properties"]["azureml.nodeid"],
+        "azureml.reusedpipeline": original["parent_id"],
+    }
+    return {
+        "fingerprint": None,  # what is reused is the original, never its copy
+        "properties": original["properties"] | properties | links,
+        "tags": original["tags"],
+    }
+
+
+def find_later(store: Store, row: sa.RowMapping) -> sa.RowMapping | None:
+    """The step run, submitted later than another one, that is at work on the same or has finished it."""
+    same = runs.c.fingerprint == row["fingerprint"], runs.c.created > row["created"]
+    for later in store.all(sa.select(runs).where(*same, runs.c.status.in_(RUNNING))):
+        settle(store, later["parent_id"])
+    wanted = sa.select(runs).where(*same, runs.c.status.in_((*RUNNING, "Finished")))
+    return store.one(wanted.order_by(runs.c.created.desc()))
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
@@ -124,7 +182,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], parts: Mapping[str, 
     found = _differences("", before["settings"], parts["settings"])
     if before["data"] != parts["data"]:
         rows, rows_now = f"{old['data_rows']:,}", f"{new['data_rows']:,}"
-        found.append(f"data ({rows} → {rows_now} rows)" if rows != rows_now else f"data (other values in {rows} rows)")
+        found.append(f"data ({rows} to {rows_now} rows)" if rows != rows_now else f"data (other content, {rows} rows)")
     found += _differences("", {"label": before["label"]}, {"label": parts["label"]})
     found += _differences("step ", {"version": before["version"]}, {"version": parts["version"]})
     if before["engine"] != parts["engine"]:
@@ -140,8 +198,9 @@ def _why_new(store: Store, step: Mapping[str, Any], parts: Mapping[str, Any]) ->
     latest = store.all(finished.order_by(runs.c.created.desc()).limit(_COMPARED))
     if not latest:
         return "new run: no earlier run has finished"
-    changed = {row["id"]: changes(row["definition"], step, parts) for row in latest}
-    nearest = min(changed, key=lambda run_id: len(changed[run_id]))
+    changed = {row["parent_id"]: changes(row["definition"], step, parts) for row in latest}
+    same_rows = {row["parent_id"]: row["definition"]["data_rows"] == step["data_rows"] for row in latest}
+    nearest = min(changed, key=lambda run_id: (len(changed[run_id]), not same_rows[run_id]))
     if not changed[nearest]:
         return f"new run: the outputs of run {nearest} are gone"
     return f"new run: changed since run {nearest}: {', '.join(changed[nearest])}"
@@ -149,4 +208,4 @@ def _why_new(store: Store, step: Mapping[str, Any], parts: Mapping[str, Any]) ->
 
 def _differences(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     names = [*old, *(name for name in new if name not in old)]
-    return [f"{kind}{name} {old.get(name)!s} → {new.get(name)!s}" for name in names if old.get(name) != new.get(name)]
+    return [f"{kind}{name} {old.get(name)!s} to {new.get(name)!s}" for name in names if old.get(name) != new.get(name)]

@@ -13,7 +13,7 @@ from nbhelpers.errors import UserErrorException, nearest
 from nbhelpers.local.arguments import check_tags, check_workspace, path_of
 from nbhelpers.local.display import html_table
 from nbhelpers.local.outputs import PortDataReference, copy_out
-from nbhelpers.local.processes import RUNNING, settle
+from nbhelpers.local.processes import RUNNING, WORK, settle
 from nbhelpers.local.store import runs
 from nbhelpers.local.waiting import follow_pipeline, wait
 
@@ -130,7 +130,8 @@ class Run:
     def get_file_names(self) -> list[str]:
         """The files of the run, for `download_file`."""
         folder = self._folder()
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        return sorted(file.as_posix() for file in files if file.parts[0] != WORK)
 
     def download_file(self, name: str, output_file_path: str | Path | None = None) -> None:
         """Copy a file of the run.
@@ -299,12 +300,11 @@ class PipelineRun(PipelinePart):
         Raises
         ------
         UserErrorException
-            The run goes on, or has finished; or the engine or a package has changed since, so that the children would
-            not fit together.
+            The run goes on, or has finished, or another one does its work; or the engine or a package has changed
+            since, so that the children would not fit together.
         """
-        from nbhelpers.local.children import finished_children
         from nbhelpers.local.pipeline import submit_definition
-        from nbhelpers.local.reuse import Reuse, changes, fingerprint_parts
+        from nbhelpers.local.reuse import changes, continued, find_later, fingerprint_parts
 
         status = self.get_status()
         if status in (*RUNNING, "Finished"):
@@ -315,15 +315,18 @@ class PipelineRun(PipelinePart):
                 else "wait with run.wait_for_completion(), or end it first with run.cancel()",
             )
         row, definition = next(self.get_steps())._row(), self._row()["definition"]
+        if (later := find_later(self._store, row)) is not None:
+            raise UserErrorException(
+                f"Run {later['parent_id']}, submitted later, is {later['status']} on the same settings and data.",
+                "use that run",
+            )
         (step,) = definition["steps"]
         if changed := changes(row["definition"], step, fingerprint_parts(step)):
             raise UserErrorException(
                 f"Run {self.id} cannot be continued, since these changed: {', '.join(changed)}.",
                 "submit the pipeline again, which trains all of it anew",
             )
-        kept = len(finished_children(self._store, row["id"]))
-        reuse = Reuse(f"continued: {kept} finished child runs of run {row['id']} are taken over", interrupted=row)
-        return submit_definition(self.experiment, definition, self.tags, reuse=reuse)
+        return submit_definition(self.experiment, definition, self.tags, reuse=continued(self._store, row))
 
     def get_steps(self) -> Iterator[AutoMLRun]:
         """The runs of the steps."""

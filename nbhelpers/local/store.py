@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ from nbhelpers.errors import StoreError
 
 #: Number of the schema below. A store with another number is refused.
 SCHEMA = 2
+
+#: Seconds for which a process waits for another one that writes.
+_BUSY = 30
 
 metadata = sa.MetaData()
 
@@ -140,9 +145,27 @@ def not_written(path: Path, error: OSError) -> StoreError:
 
 
 def home_folder() -> Path:
-    """The workspace folder: ``NBHELPERS_HOME``, or ``.nbhelpers`` in the project (else in the current folder)."""
+    """The workspace folder: ``NBHELPERS_HOME``, or ``.nbhelpers`` in the project (else in the current folder).
+
+    Raises
+    ------
+    StoreError
+        ``NBHELPERS_HOME`` cannot be the path of a folder.
+    """
     if home := os.environ.get("NBHELPERS_HOME"):
-        return Path(home).expanduser().absolute()
+        try:
+            path = Path(home).expanduser().absolute()
+            path.stat()
+        except FileNotFoundError as error:
+            if error.filename is not None:  # else it is the current folder that was removed
+                return path
+            problem = "the current folder was removed"
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~user of nobody; ValueError: a NUL
+            problem = getattr(error, "strerror", None) or str(error).rstrip(".")
+        else:
+            return path
+        shown = home if len(home) < 200 else f"{home[:200]}…"
+        raise StoreError(f"NBHELPERS_HOME={shown!r} cannot be used: {problem}.", "Set it to the path of a folder.")
     project = Path(__file__).parents[2]
     return (project if (project / "pyproject.toml").is_file() else Path.cwd()) / ".nbhelpers"
 
@@ -237,12 +260,20 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
         ) from error
     # Autocommit: neither the driver nor SQLAlchemy opens a transaction by itself; `Store.writing` does.
     url = sa.URL.create("sqlite", database=str(home / "workspace.db"))  # a path in a text may hold ? or %
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": 30.0})
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": _BUSY})
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        for seconds_left in range(_BUSY, -1, -1):
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError:  # unlike others, this statement does not wait for the lock by itself
+                if not seconds_left:
+                    raise
+                time.sleep(1)
 
     store = Store(home, engine)
     with store.writing() as connection:
@@ -253,6 +284,8 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
     if found not in (0, SCHEMA):
         raise StoreError(
             f"The workspace in {home} has schema {found}; this version of nbhelpers reads schema {SCHEMA}.",
-            "Move the folder away, or set NBHELPERS_HOME to another folder.",
+            "Move the folder away, remove it with `nbhelpers clean --all --yes`, or set NBHELPERS_HOME to another one."
+            if found < SCHEMA
+            else "Update nbhelpers, or set NBHELPERS_HOME to another folder.",
         )
     return store

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from nbhelpers.errors import ActivityFailedException, ExperimentExecutionException, UserErrorException
+from nbhelpers.local.arguments import check_flags
 from nbhelpers.local.processes import RUNNING
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def wait(
     """
     if not isinstance(timeout_seconds, int | float) or timeout_seconds != timeout_seconds:
         raise UserErrorException(f"timeout_seconds={timeout_seconds!r} is not a number.", "give seconds such as 600")
+    check_flags({"show_output": show_output, "raise_on_error": raise_on_error})
     say: Callable[[str], None] = print if show_output else lambda _line: None
     start = time.monotonic()
     try:
@@ -67,6 +69,7 @@ def wait(
             problem = error_record["error"]
             log = f"read the run's log: {run.log_path}"
             remedy = f"{problem['remedy']}\nElse {log}" if "remedy" in problem else log
+            remedy += "\nTo go on where it stopped: continue_run() of the pipeline run"
             raise ActivityFailedException(f"Run {run.id} is {status}: {problem['message']}", remedy)
         say(f"Error:\n{json.dumps(error_record, indent=4)}")
     return status

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import html
-from typing import Any
-
 from nbhelpers.errors import UserErrorException
-from nbhelpers.local.display import html_table, text_table
-from nbhelpers.local.runs import PipelineRun, Run
+from nbhelpers.local.runs import PipelineRun
 from nbhelpers.local.step_runs import AutoMLRun
-
-STEP_HEADERS = ("Step", "Status", "Reused", "Children", "Best score", "Started", "Ended")
-CHILD_HEADERS = ("Iteration", "Pipeline", "Score", "Status")
 
 
 class RunDetails:
-    """The state of a pipeline run or AutoML run at the moment it is shown.
+    """The live view of a pipeline run or AutoML run.
 
     Parameters
     ----------
@@ -35,42 +28,23 @@ class RunDetails:
         self._run = run_instance
 
     def show(self) -> None:
-        """Display it once, as HTML with a plain text form."""
-        from IPython.display import display
+        """Display the run and return at once; the view is updated until the run has ended.
 
-        display(self)  # type: ignore[no-untyped-call]
+        `nbhelpers.results.watch` shows the same, and waits for the run. In a terminal the state of the moment is
+        printed.
+        """
+        from nbhelpers.results.live import show
 
-    def _tables(self) -> tuple[str, list[tuple[object, ...]], list[tuple[object, ...]]]:
-        """A title, the rows of the steps, and the rows of their children."""
-        run = self._run
-        steps = list(run.get_steps()) if isinstance(run, PipelineRun) else [run]
-        step_rows, child_rows = [], []
-        for step in steps:
-            children = list(step.get_children())
-            details = step.get_details()
-            rows = [_child_row(child) for child in children]
-            metric = step.properties["primary_metric"]
-            finished = any(status == "Completed" for *_, status in rows)
-            best = f"{metric} {step.get_best_child(metric).get_metrics()[metric]:.5f}" if finished else ""
-            reused = "Yes" if "azureml.reusedrunid" in step.properties else ""
-            times = [str(details[key] or "")[:19] for key in ("startTimeUtc", "endTimeUtc")]
-            step_rows.append((step.name, step.get_status(), reused, len(children), best, *times))
-            child_rows += rows
-        return f"{type(run).__name__} {run.id}: {run.get_status()}", step_rows, child_rows
+        show(self._run)
 
     def __repr__(self) -> str:
-        title, steps, children = self._tables()
-        parts = [title, text_table(STEP_HEADERS, steps)]
-        return "\n\n".join([*parts, text_table(CHILD_HEADERS, children)] if children else parts)
+        from nbhelpers.results.live_frame import as_text
+        from nbhelpers.results.live_state import Reader
+
+        return as_text(Reader(self._run).read())
 
     def _repr_html_(self) -> str:
-        title, steps, children = self._tables()
-        parts = [f"<p><b>{html.escape(title)}</b></p>", html_table(STEP_HEADERS, steps)]
-        return "".join([*parts, html_table(CHILD_HEADERS, children)] if children else parts)
+        from nbhelpers.results.live_frame import as_html
+        from nbhelpers.results.live_state import Reader
 
-
-def _child_row(child: Run) -> tuple[Any, ...]:
-    facts = child.properties
-    pipeline = ", ".join(part for part in (facts["run_preprocessor"], facts["run_algorithm"]) if part)
-    score = f"{float(facts['score']):.5f}" if facts["score"] else ""
-    return facts["iteration"], pipeline, score, child.get_status()
+        return as_html(Reader(self._run).read())

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -39,7 +40,7 @@ class Heart(threading.Thread):
     Attributes
     ----------
     cancelled : threading.Event
-        Set when the run was asked to stop. A second later the process ends itself if it is still at work.
+        Set when the run was asked to stop. Soon afterwards the process ends itself if it is still at work.
     """
 
     def __init__(self, store: Store, run_id: str) -> None:
@@ -51,12 +52,13 @@ class Heart(threading.Thread):
 
     def run(self) -> None:
         """Beat until stopped."""
-        while not self._stopped.wait(BEAT):
+        while True:
             try:
                 self._beat()
             except StoreError as error:  # a full disk or a long lock may pass
-                with contextlib.suppress(OSError):  # the log may be on the same disk
-                    print(f"No heartbeat: {error.problem}", flush=True)
+                say("NoHeartbeat", error.problem)
+            if self._stopped.wait(BEAT / 2 if self.cancelled.is_set() else BEAT):
+                return
 
     def stop(self) -> None:
         """Stop beating; returns after the last beat."""
@@ -69,10 +71,10 @@ class Heart(threading.Thread):
             row = connection.execute(sa.select(runs.c.status, runs.c.cancel_requested).where(mine)).one()
             connection.execute(runs.update().where(mine).values(heartbeat=time.time()))
         if row.status not in RUNNING:
-            print("The run was ended from outside.", flush=True)
+            say(row.status, "The run was ended from outside.")
             os._exit(1)
         if self.cancelled.is_set():
-            print("Canceled.", flush=True)
+            say("Canceled", CANCELED["message"])
             finish(self._store, self._run_id, "Canceled", CANCELED)
             os._exit(0)
         if row.cancel_requested:
@@ -91,9 +93,10 @@ def main(run_id: str) -> None:
     (step,) = store.all(sa.select(runs).where(runs.c.parent_id == run_id))
     heart = Heart(store, run_id)
     heart.start()
-    error, values = None, {}
+    error: dict[str, str] | None = None
+    values: dict[str, Any] = {}
     try:
-        values = train(store, dict(step), heart.cancelled)
+        values = work(store, dict(step), heart.cancelled)
     except NbhelpersError as problem:
         _print_traceback()
         code = "SystemError" if isinstance(problem, StoreError) else "UserError"
@@ -103,16 +106,57 @@ def main(run_id: str) -> None:
         error = {"code": "SystemError", "message": f"The search failed: {type(problem).__name__}: {problem}"}
     heart.stop()
     if heart.cancelled.is_set():
-        finish(store, run_id, "Canceled", CANCELED)
-    elif error:
-        finish(store, run_id, "Failed", error)
+        status, error, values = "Canceled", CANCELED, {}
     else:
-        finish(store, run_id, "Finished", step_values=values)
+        status = "Failed" if error else "Finished"
+    say(status, error["message"] if error else "")
+    finish(store, run_id, status, error, values)
 
 
 def _print_traceback() -> None:
     with contextlib.suppress(OSError):  # the log may be on a disk that is full
         traceback.print_exc()
+
+
+def work(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> dict[str, Any]:
+    """Train; or wait for an earlier run that is at work on the same, and take over what it leaves.
+
+    Parameters and values as those of `train`.
+    """
+    if "nbhelpers.waits_for" not in step["properties"]:
+        return train(store, step, cancelled)
+    from nbhelpers.local.reuse import find_reusable, reused_values
+
+    definition = step["definition"]
+    set_status(store, step["id"], "Queued")
+    say("Queued", step["properties"]["nbhelpers.reuse"])
+    while True:
+        reuse = find_reusable(store, definition, definition["fingerprint_parts"], before=step["created"])
+        if reuse.running is None or cancelled.wait(2 * BEAT):
+            break
+    if cancelled.is_set():
+        return {}
+    say("Running", reuse.why)
+    properties = {name: value for name, value in step["properties"].items() if name != "nbhelpers.waits_for"}
+    properties["nbhelpers.reuse"] = reuse.why
+    if reuse.original is not None:
+        return reused_values(reuse.original, properties)
+    pipeline = {"azureml.runsource": "azureml.PipelineRun"}
+    if reuse.interrupted is not None:
+        properties["nbhelpers.continues"] = reuse.interrupted["id"]
+        pipeline["nbhelpers.continues"] = reuse.interrupted["parent_id"]
+    with store.writing() as connection:
+        connection.execute(runs.update().where(runs.c.id == step["id"]).values(properties=properties))
+        connection.execute(runs.update().where(runs.c.id == step["parent_id"]).values(properties=pipeline))
+    set_status(store, step["id"], "Running")
+    return train(store, {**step, "properties": properties}, cancelled)
+
+
+def set_status(store: Store, step_id: str, status: str) -> None:
+    """Say that a step that has not ended is Queued, or Running again."""
+    mine = runs.update().where(runs.c.id == step_id, runs.c.status.in_(RUNNING))
+    with store.writing() as connection:
+        connection.execute(mine.values(status=status))
 
 
 def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> dict[str, Any]:
@@ -151,21 +195,19 @@ def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> 
     size = min(definition["max_nodes"], checked.max_concurrent_iterations, automl.LAG)
 
     def show_queue(waits: bool) -> None:
-        if waits:
-            say("Queued", f"All slots of {definition['compute_target']} are in use by other runs.")
-        mine = (runs.c.id == step_id, runs.c.status.in_(RUNNING))
-        with store.writing() as connection:
-            connection.execute(runs.update().where(*mine).values(status="Queued" if waits else "Running"))
+        status, message = ("Queued", "All slots are in use by other runs.") if waits else ("Running", "A slot is free.")
+        say(status, f"{definition['compute_target']}: {message}")
+        set_status(store, step_id, status)
 
     with SlotPool(store, slots, size, work_folder(store, step_id), show_queue) as pool:
         say("DatasetEvaluation", "Reading the training data.")
         frame = Dataset.from_digest(Workspace(store), definition["data_digest"]).to_pandas_dataframe()
-        label = definition["label_column_name"]
+        label = frame.pop(definition["label_column_name"])
         say("ModelSelection", "Beginning model selection.")
         print(LEGEND, flush=True)
         result = automl.search(
-            frame.drop(columns=label),
-            frame[label],
+            frame,
+            label,
             checked,
             pool=pool,
             finished=list(finished.values()),
@@ -189,8 +231,9 @@ def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> 
 
 
 def say(phase: str, message: str) -> None:
-    """Write a phase of the search to the log."""
-    print(f"Current status: {phase}. {message}", flush=True)
+    """Write a phase of the run to the log, with the time."""
+    with contextlib.suppress(OSError):  # the log may be on a disk that is full
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} Current status: {phase}. {message}", flush=True)
 
 
 def _result_properties(result: Result, rows: int) -> dict[str, str]:

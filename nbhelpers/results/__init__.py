@@ -1,12 +1,15 @@
 """Functions that take a run, or a table, and show it; none of them knows which backend made the run.
 
 =========== ============================================================================
+``live``     a run while it is at work
 ``runs``     find a finished run, its AutoML step and its children
 ``tables``   tables about the children of a run: leaderboard, members, metrics
 ``plots``    pictures of the search
 ``testing``  the best model on rows it has not seen
 ``report``   what the test found
+``card``     the model card
 ``data``     a table before anything is trained on it
+``columns``  its columns one by one, by the values of the label
 =========== ============================================================================
 """
 
@@ -17,8 +20,11 @@ from typing import Any
 
 # No module has the name of a function: importing it would put it in the function's place.
 _MODULES = {
+    "card": ("model_card",),
+    "columns": ("plot_columns",),
     "data": ("data_checks", "label_balance", "plot_label", "profile"),
-    "plots": ("plot_scores", "plot_tradeoff"),
+    "live": ("watch",),
+    "plots": ("plot_algorithms", "plot_scores", "plot_tradeoff"),
     "runs": ("automl_step", "find_run"),
     "report": ("TestReport",),
     "tables": ("ensemble", "guardrails", "leaderboard", "metrics_table", "timeline", "verdict"),

@@ -22,7 +22,9 @@ def draw_confusion(counts: np.ndarray, classes: list[Any]) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.6, 0.45 * len(classes) + 2.6)
     few = len(classes) <= 2 * MAX_CLASSES
-    with canvas(2, width=side, height=side - 0.4) as (figure, panels):
+    right, total = int(np.trace(counts)), int(counts.sum())
+    alt = f"Confusion matrix of {len(classes)} classes: {right:,} of {total:,} rows ({right / total:.1%}) are right."
+    with canvas(alt, columns=2, width=side, height=side - 0.4) as (figure, panels):
         for axes, matrix, form, title in (
             (panels[0], counts, ",d", "Rows of the test set"),
             (panels[1], shares, ".1%", "Share of each true class"),
@@ -53,13 +55,18 @@ def draw_curves(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any]
         return _draw_one_class(codes, classes)
     names = [_legend_name(name) for name in classes]
     styles = looks(names[k] for k in shown)
-    with canvas(2, width=5.2, height=5.2) as (figure, (roc, recall)):
+    with canvas("ROC and precision-recall curves.", columns=2, width=5.2, height=5.2) as (figure, (roc, recall)):
         for k in shown:
             truth, colour = codes == k, styles[names[k]][0]
             line = {"color": colour}
-            RocCurveDisplay.from_predictions(truth, probabilities[:, k], name=names[k], ax=roc, curve_kwargs=line)
+            area = RocCurveDisplay.from_predictions(
+                truth, probabilities[:, k], name=names[k], ax=roc, curve_kwargs=line
+            ).roc_auc
             name = f"{names[k]}, share {truth.mean():.3f}"
-            PrecisionRecallDisplay.from_predictions(truth, probabilities[:, k], name=name, ax=recall, curve_kwargs=line)
+            precision = PrecisionRecallDisplay.from_predictions(
+                truth, probabilities[:, k], name=name, ax=recall, curve_kwargs=line
+            ).average_precision
+            figure.alt += f" {name}: AUC {area:.3f}, average precision {precision:.3f}."
             recall.axhline(truth.mean(), color=colour, linestyle=":", linewidth=1)
         recall.plot([], [], color=MUTED, linestyle=":", label="share of the class (chance)")
         roc.plot([0, 1], [0, 1], linestyle=":", color=MUTED, label="chance (AUC 0.5)")
@@ -81,7 +88,8 @@ def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list
         return _draw_one_class(codes, classes)
     names = [_legend_name(name) for name in classes]
     styles = looks(names[k] for k in shown)
-    with canvas(2, width=5.6, height=4.8) as (figure, (curve, spread)):
+    alt = f"{_subject('Probabilities', shown, classes)}, beside the shares found in the test rows, and their histogram."
+    with canvas(alt, columns=2, width=5.6, height=4.8) as (figure, (curve, spread)):
         for k in shown:
             colour, marker = styles[names[k]]
             CalibrationDisplay.from_predictions(
@@ -106,7 +114,8 @@ def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list
 
 def draw_predictions(truth: np.ndarray, predictions: np.ndarray, label: str) -> Figure:
     """Predicted against true values, and residuals against predicted values; arrays of shape (n,)."""
-    with canvas(2, width=5.6, height=4.8) as (figure, panels):
+    alt = f"{label}: predicted against true values of {len(truth):,} rows, and residuals against predicted values."
+    with canvas(alt, columns=2, width=5.6, height=4.8) as (figure, panels):
         for axes, kind in zip(panels, ("actual_vs_predicted", "residual_vs_predicted"), strict=True):
             PredictionErrorDisplay.from_predictions(
                 truth,
@@ -131,8 +140,10 @@ def draw_predictions(truth: np.ndarray, predictions: np.ndarray, label: str) -> 
 def draw_error_curve(truth: np.ndarray, predictions: np.ndarray, label: str) -> Figure:
     """Share of rows whose absolute error is at most so large (regression error characteristic)."""
     shares = np.arange(1, len(truth) + 1) / len(truth)
-    with canvas() as (figure, (axes,)):
-        axes.plot(np.sort(np.abs(truth - predictions)), shares, color=BLUE, label="model")
+    errors = np.sort(np.abs(truth - predictions))
+    alt = f"Share of rows by absolute error of {label}: half of the rows are within {np.median(errors):.4g}."
+    with canvas(alt) as (figure, (axes,)):
+        axes.plot(errors, shares, color=BLUE, label="model")
         axes.plot(np.sort(np.abs(truth - truth.mean())), shares, color=MUTED, linestyle=":", label="always the mean")
         axes.set(title="Errors", xlabel=f"absolute error of {label}, at most", ylabel="share of the test rows")
         axes.legend(loc="lower right")
@@ -144,7 +155,8 @@ def draw_value_calibration(truth: np.ndarray, predictions: np.ndarray, label: st
     groups = [group for group in np.array_split(np.argsort(predictions, kind="stable"), 10) if len(group)]
     given = [float(predictions[group].mean()) for group in groups]
     found = [float(truth[group].mean()) for group in groups]
-    with canvas(width=5.6, height=4.8) as (figure, (axes,)):
+    alt = f"Mean true against mean predicted {label}, in ten groups of rows by predicted value."
+    with canvas(alt, width=5.6, height=4.8) as (figure, (axes,)):
         axes.axline((given[0], given[0]), slope=1, color=INK, linestyle=":", label="Perfectly calibrated")
         axes.plot(given, found, color=BLUE, marker="o", label="model")
         axes.set(
@@ -158,7 +170,9 @@ def draw_importance(table: pd.DataFrame, metric: str) -> Figure:
     """A bar per feature (columns feature, importance, std), the first row on top."""
     if table["importance"].isna().all():
         return _draw_sentence(f"{metric} cannot be computed on these rows, so no importance is known.")
-    with canvas(width=7.0, height=max(2.0, 0.32 * len(table) + 1.2)) as (figure, (axes,)):
+    first = ", ".join(f"{name} {gain:.3f}" for name, gain in zip(table["feature"], table["importance"], strict=True))
+    alt = f"Bar chart: how much worse {metric} gets when a feature is shuffled. {first}."
+    with canvas(alt, height=max(2.0, 0.32 * len(table) + 1.2)) as (figure, (axes,)):
         axes.barh(table["feature"], table["importance"], xerr=table["std"], color=BARS, ecolor=INK)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
@@ -169,19 +183,22 @@ def draw_importance(table: pd.DataFrame, metric: str) -> Figure:
 def draw_shares(names: list[str], rows: list[int], title: str, unit: str) -> Figure:
     """A bar per name with its number of rows and share."""
     total = max(sum(rows), 1)
-    with canvas(width=7.0, height=max(2.0, 0.38 * len(names) + 1.2)) as (figure, (axes,)):
+    figures = [f"{count:,} ({count / total:.1%})" for count in rows]
+    alt = f"Bar chart, {title}, {unit}: {', '.join(map(' '.join, zip(names, figures, strict=True)))}."
+    with canvas(alt, height=max(2.0, 0.38 * len(names) + 1.2)) as (figure, (axes,)):
         bars = axes.barh(names, rows, color=BARS)
-        axes.bar_label(bars, [f"{count:,} ({count / total:.1%})" for count in rows], padding=4)
+        axes.bar_label(bars, figures, padding=4)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.2)
         axes.set(title=title, xlabel=unit)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return figure
 
 
 def _draw_sentence(text: str) -> Figure:
     """A sentence in the place of a picture: a test set with nothing to draw is tested all the same."""
-    with canvas(width=7.0, height=1.0) as (figure, (axes,)):
+    with canvas(text, height=1.0) as (figure, (axes,)):
         axes.set_axis_off()
         axes.text(0, 0.5, text)
     return figure

@@ -46,12 +46,17 @@ def imbalance(code: str, counts: Mapping[Any, int]) -> Check:
     return Check(code, "class balance", share <= IMBALANCE, finding)
 
 
+def allowed_gap(fold_std: float) -> float:
+    """By how much a test may be worse than validation: 0.02, or three standard deviations of the folds if more."""
+    return max(0.02, 3 * (0.0 if pd.isna(fold_std) else fold_std))
+
+
 def overfit(code: str, metric: str, gap: float, fold_std: float) -> Check:
-    """Noticed: the test is worse than validation by more than 0.02 and three standard deviations of the folds."""
+    """Noticed: the test is worse than validation by more than `allowed_gap`."""
     title = "over-fit gap"
     if pd.isna(gap):
         return Check(code, title, None, f"{metric} is not known for both validation and test.")
-    allowed = max(0.02, 3 * (0.0 if pd.isna(fold_std) else fold_std))
+    allowed = allowed_gap(fold_std)
     worse = f"{abs(gap):.4f} {'worse' if gap > 0 else 'better'}" if abs(gap) >= 0.00005 else "not different"
     finding = f"{metric} on the test set is {worse} than in validation; up to {allowed:.3f} worse is within the spread."
     return Check(code, title, gap > allowed, finding)

@@ -14,7 +14,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_float_dt
 from nbhelpers.errors import DataError, UserErrorException
 from nbhelpers.results import charts
 from nbhelpers.results.checks import Check, check_table, imbalance, labelled, row_keys
-from nbhelpers.results.frames import as_frame, has_value, require_column
+from nbhelpers.results.frames import as_frame, has_value, plain, require_column
 
 #: A numeric label with more values than this is shown in ranges.
 _MANY = 20
@@ -47,7 +47,7 @@ def profile(frame: Any) -> pd.DataFrame:
             _type(column),
             int(column.isna().sum()),
             round(float(column.isna().mean()), 4) if len(column) else 0.0,
-            _plain(column).nunique(),
+            plain(column).nunique(),
             _summary(column.dropna()),
         )
         for name, column in table.items()
@@ -66,7 +66,7 @@ def label_balance(frame: Any, label: str) -> pd.DataFrame:
     table = as_frame(frame)
     require_column(table, label)
     known = has_value(table[label])
-    values, missing = _plain(table[label][known]), int((~known).sum())
+    values, missing = plain(table[label][known]), int((~known).sum())
     if _is_continuous(values):
         if np.isinf(values.astype(float)).any():
             raise DataError(f"The label {label!r} holds an infinite value.", "correct or drop these rows.")
@@ -118,7 +118,7 @@ def data_checks(frame: Any, label: str, task: str) -> pd.DataFrame:
         _tell_tale(table, label),
     ]
     if task == "classification":
-        counts = _plain(table[label][has_value(table[label])]).value_counts().to_dict()
+        counts = plain(table[label][has_value(table[label])]).value_counts().to_dict()
         checks += [imbalance("NB102", counts), _rare_classes(counts)]
     return check_table(sorted(checks, key=lambda check: check.code))
 
@@ -131,7 +131,7 @@ def _rare_classes(counts: dict[Any, int]) -> Check:
 
 def _column_checks(features: pd.DataFrame) -> Iterator[Check]:
     columns = {str(name): column for name, column in features.items()}
-    constant = [name for name, column in columns.items() if _plain(column).nunique() <= 1]
+    constant = [name for name, column in columns.items() if plain(column).nunique() <= 1]
     yield _listed("NB104", "constant columns", constant, "columns", "one value only, or none")
     empty = [name for name, column in columns.items() if column.isna().mean() > _MISSING_SHARE]
     what = f"more than {_MISSING_SHARE:.0%} of the values missing"
@@ -148,11 +148,11 @@ def _repeats(table: pd.DataFrame) -> Check:
 
 def _tell_tale(table: pd.DataFrame, label: str) -> Check:
     """Columns whose value decides the label in every row, with at least two rows per value on average."""
-    known = _plain(table[label])
+    known = plain(table[label])
     tell = [
         str(name)
         for name, column in table.drop(columns=label).items()
-        if 1 < (values := _plain(column)).nunique() <= len(table) / 2 and (known.groupby(values).nunique() <= 1).all()
+        if 1 < (values := plain(column)).nunique() <= len(table) / 2 and (known.groupby(values).nunique() <= 1).all()
     ]
     return _listed("NB108", "columns that tell the label", tell, "columns", "values that decide the label in every row")
 
@@ -169,23 +169,11 @@ def _is_id(column: pd.Series[Any]) -> bool:
     values = column.dropna()
     if len(values) < _ID_ROWS or is_float_dtype(values) or is_datetime64_any_dtype(values):
         return False
-    return bool(_plain(values).nunique() >= _ID_SHARE * len(values))
+    return bool(plain(values).nunique() >= _ID_SHARE * len(values))
 
 
 def _is_continuous(values: pd.Series[Any]) -> bool:
     return is_numeric_dtype(values) and not is_bool_dtype(values) and values.nunique() > _MANY
-
-
-def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A column whose values can be counted: mixed, nested and categorical ones as text, missing ones as they are.
-
-    Whole numbers that a missing value made floats are whole again.
-    """
-    if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
-        return column.astype(object).map(str, na_action="ignore")
-    if is_float_dtype(column) and (column.dropna() % 1 == 0).all() and (column.dropna().abs() < 2**53).all():
-        return column.astype("Int64")
-    return column
 
 
 def _type(column: pd.Series[Any]) -> str:
@@ -205,7 +193,7 @@ def _summary(values: pd.Series[Any]) -> str:
         return f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}"
     if is_numeric_dtype(values) and not is_bool_dtype(values):
         return f"min {_number(values.min())}, mean {_number(values.mean())}, max {_number(values.max())}"
-    counts = _plain(values).value_counts(sort=False)
+    counts = plain(values).value_counts(sort=False)
     common = min(counts.index, key=lambda name: (-counts[name], str(name)))
     return f"most often {common} ({counts[common] / len(values):.1%})"
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_float_dtype
 
 from nbhelpers.errors import DataError, nearest
 
@@ -43,6 +44,18 @@ def has_value(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
     """The rows with a value; a blank text is none."""
     blank = column.map(lambda value: isinstance(value, str) and not value.strip()).astype(bool)
     return (column.notna() & ~blank).to_numpy(dtype=bool)
+
+
+def plain(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column whose values can be counted: mixed, nested and categorical ones as text, missing ones as they are.
+
+    Whole numbers that a missing value made floats are whole again.
+    """
+    if column.dtype == object or isinstance(column.dtype, pd.CategoricalDtype):
+        return column.astype(object).map(str, na_action="ignore")
+    if is_float_dtype(column) and (column.dropna() % 1 == 0).all() and (column.dropna().abs() < 2**53).all():
+        return column.astype("Int64")
+    return column
 
 
 def require_column(frame: pd.DataFrame, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of the search: how the score grew, and what it cost."""
+"""Pictures of the search: how the score grew, which algorithms reached it, and what it cost."""
 
 from __future__ import annotations
 
@@ -17,14 +17,24 @@ from nbhelpers.results.tables import ensembles, leaderboard, timeline
 def plot_scores(run: Any) -> Figure:
     """The score of each child by iteration, a colour per algorithm, with the best so far as a line.
 
-    Children without a score are crosses at the foot.
+    Children without a score are crosses at the foot; those taken over from an interrupted run have a white middle.
     """
     table = timeline(run)
     scored = _scored(table, "score")
     metric, higher = table.attrs["primary_metric"], table.attrs["higher_is_better"]
-    with canvas(width=8.5) as (figure, (axes,)):
-        axes.step(table["iteration"], table["best_so_far"], where="post", color=INK, linewidth=1.2, label="best so far")
+    best = table["best_so_far"]
+    alt = (
+        f"{metric} of {len(table)} child runs by iteration, and the best so far: "
+        f"from {scored['score'].iloc[0]:.4f} in the first to {best.iloc[-1]:.4f}, which iteration "
+        f"{table['iteration'][best == best.iloc[-1]].iloc[0]} reached."
+    )
+    with canvas(alt, width=8.5) as (figure, (axes,)):
+        axes.step(table["iteration"], best, where="post", color=INK, linewidth=1.2, label="best so far")
         _points(axes, scored, "iteration", "score")
+        old = scored[scored["status"].str.endswith("taken over")]
+        if len(old):
+            axes.plot(old["iteration"], old["score"], "o", color="white", markersize=3, zorder=4)
+            axes.plot([], [], "o", color=MUTED, markerfacecolor="white", label="taken over")
         missing = table.loc[table["score"].isna(), "iteration"]
         if len(missing):
             axes.plot(
@@ -45,6 +55,33 @@ def plot_scores(run: Any) -> Figure:
     return figure
 
 
+def plot_algorithms(run: Any) -> Figure:
+    """The scores of the children of each algorithm, the algorithm with the best one first."""
+    board = leaderboard(run)
+    metric, higher = board.attrs["primary_metric"], board.attrs["higher_is_better"]
+    scored = _scored(board, metric)
+    groups = {str(algorithm): rows[metric] for algorithm, rows in scored.groupby("algorithm", sort=False)}
+    figures = [f"{name}, {scores.iloc[0]:.4f} the best of {len(scores)}" for name, scores in groups.items()]
+    alt = f"{metric} of the child runs by algorithm: {'; '.join(figures)}."
+    styles = looks(groups)
+    with canvas(alt, width=8.5, height=max(2.2, 0.45 * len(groups) + 1.3)) as (figure, (axes,)):
+        for row, (name, scores) in enumerate(groups.items()):
+            colour, marker = styles[name]
+            axes.plot(scores, [row] * len(scores), marker, color=colour, alpha=0.5)
+            axes.plot(scores.iloc[0], row, "|", color=INK, markersize=18)
+        axes.plot([], [], "|", color=INK, markersize=12, label="best of its algorithm")
+        axes.set_yticks(range(len(groups)), [f"{name}, {_runs(len(scores))}" for name, scores in groups.items()])
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.set(
+            title=f"{metric} by algorithm (mean over the folds, {_direction(higher)})",
+            xlabel=metric,
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
 def plot_tradeoff(run: Any) -> Figure:
     """The score of each child against its time to fit; a line joins those that no other beats in both.
 
@@ -59,7 +96,9 @@ def plot_tradeoff(run: Any) -> Figure:
     # Best first, and the faster of two that are as good: a child is on the front when it is faster than all before.
     scored = scored.sort_values([metric, "fit_seconds"], ascending=[not higher, True], kind="stable")
     front = scored[scored["fit_seconds"] < scored["fit_seconds"].cummin().shift(fill_value=float("inf"))]
-    with canvas(width=8.5) as (figure, (axes,)):
+    best = [f"{row['algorithm']}, {row['fit_seconds']:.2g} s, {row[metric]:.4f}" for _, row in front.iterrows()]
+    alt = f"{metric} of the child runs against their time to fit. No other beats: {'; '.join(best)}."
+    with canvas(alt, width=8.5) as (figure, (axes,)):
         axes.step(
             front["fit_seconds"],
             front[metric],
@@ -97,6 +136,10 @@ def _points(axes: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     for algorithm, rows in table.groupby("algorithm"):
         colour, marker = styles[str(algorithm)]
         axes.scatter(rows[x], rows[y], s=36, color=colour, marker=marker, zorder=3, label=str(algorithm))
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _direction(higher: bool) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from nbhelpers.errors import UserErrorException
 from nbhelpers.metrics import greater_is_better
-from nbhelpers.results import charts, checks
+from nbhelpers.results import charts, checks, decisions
 from nbhelpers.results.models import Array, BestModel
 
 #: Rows that the model predicts in one call for the importances: many short calls take much longer.
@@ -32,8 +32,10 @@ class TestReport:
     metrics : dict of str to float
         All scalar metrics of the task on the test rows.
     comparison : DataFrame
-        By metric (the primary one first): ``validation`` (mean over the folds, or of the hold-out), ``test``, and
-        ``gap``: by how much the test is worse, whichever direction is better; below zero it is better.
+        By metric (the primary one first): ``validation`` (mean over the folds, or of the hold-out), ``test``,
+        ``gap``: by how much the test is worse, whichever direction is better (below zero it is better), and ``flag``:
+        "worse" where the gap is more than 0.02, or three standard deviations of the primary metric's folds if that is
+        more; of log_loss and of errors in the unit of the label, more than a tenth of the value in validation.
     confusion : DataFrame or None
         By true class: the rows, and their share of the true class, for each predicted class.
     split : DataFrame
@@ -54,6 +56,7 @@ class TestReport:
     _features: pd.DataFrame = field(repr=False)
     _truth: Array = field(repr=False)
     _output: Array = field(repr=False)
+    _rows: Array = field(repr=False)
     _overlap: checks.Check = field(repr=False)
     _fold_std: float = field(repr=False)
     _importances: dict[tuple[int, int, int], pd.DataFrame] = field(default_factory=dict, repr=False)
@@ -95,6 +98,87 @@ class TestReport:
         if self.classes is None:
             return charts.draw_value_calibration(self._truth, self._output, self.label)
         return charts.draw_calibration(self._truth, self._output, self.classes)
+
+    def decisions(self, miss_cost: float = 5.0) -> pd.DataFrame:
+        """What follows when someone acts on the model: `thresholds`, or for regression `error_limits`."""
+        return self.error_limits() if self.classes is None else self.thresholds(miss_cost)
+
+    def thresholds(self, miss_cost: float = 5.0, positive: Any = None) -> pd.DataFrame:
+        """From which probability on to call a row positive (classification), by three rules.
+
+        The thresholds are chosen on the test rows, so other rows will do a little worse by them.
+
+        Parameters
+        ----------
+        miss_cost : float
+            What a missed positive row costs, as a multiple of what a false alarm costs.
+        positive : label, optional
+            The class that is looked for; default: the second of two, else the rarest one in the test set.
+
+        Returns
+        -------
+        DataFrame
+            A row for a threshold of 0.5, the one with the best F1, and the one with the least cost: threshold, alarms
+            (rows called positive), precision, recall, f1, misses, false_alarms (rows) and cost (in false alarms).
+        """
+        if self.classes is None:
+            raise UserErrorException("thresholds are for classification.", "use error_limits.")
+        if not miss_cost > 0:
+            raise UserErrorException(f"A missed row cannot cost {miss_cost!r}.", "give a miss_cost above zero.")
+        if positive is None:
+            counts = np.bincount(self._truth, minlength=len(self.classes))
+            place = 1 if len(self.classes) == 2 else int(np.where(counts, counts, len(self._truth)).argmin())
+        elif positive in self.classes:
+            place = self.classes.index(positive)
+        else:
+            known = ", ".join(map(repr, self.classes))
+            raise UserErrorException(f"There is no class {positive!r}.", f"use one of {known}.")
+        table = decisions.threshold_table(self._truth == place, self._output[:, place], miss_cost)
+        return table.rename_axis(f"{self.label} = {self.classes[place]}")
+
+    def error_limits(self) -> pd.DataFrame:
+        """How far off predictions are (regression).
+
+        Returns
+        -------
+        DataFrame
+            By share of the test rows (50, 80, 90 and 95 %): the absolute error that they stay within with the model,
+            and with always giving the mean of the test rows.
+        """
+        if self.classes is not None:
+            raise UserErrorException("error_limits are for regression.", "use thresholds.")
+        return decisions.limits_table(self._truth, self._output)
+
+    def worst(self, n: int = 10, features: int = 6) -> pd.DataFrame:
+        """The rows that the model errs most about.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        features : int
+            Number of features to show, the most important ones first.
+
+        Returns
+        -------
+        DataFrame
+            Index: the row's place in the test set. Columns: true, predicted, then the probability given to the true
+            class (the least one first), or for regression the error, true minus predicted (the greatest first); then
+            the features.
+        """
+        shown = self._features[self.importance()["feature"].head(features)]
+        if self.classes is None:
+            error = self._truth - self._output
+            order = np.argsort(-np.abs(error), kind="stable")[:n]
+            facts = {"true": self._truth, "predicted": self._output, "error": error}
+        else:
+            probability = self._output[np.arange(len(self._truth)), self._truth]
+            order = np.argsort(probability, kind="stable")[:n]
+            names = np.asarray(self.classes, dtype=object)
+            predicted = names[self._output.argmax(axis=1)]
+            facts = {"true": names[self._truth], "predicted": predicted, "probability": probability}
+        table = pd.concat([pd.DataFrame(facts), shown], axis=1).iloc[order]
+        return table.set_axis(pd.Index(self._rows[order], name="row"))
 
     def importance(self, n_repeats: int = 5, sample: int = 2000, seed: int = 0) -> pd.DataFrame:
         """Permutation importance: by how much the primary metric gets worse when a feature is shuffled.

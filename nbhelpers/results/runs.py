@@ -106,6 +106,11 @@ def iteration(child: Any) -> int:
     return int(child.properties["iteration"])
 
 
+def taken_over(child: Any) -> bool:
+    """Whether a child run was not trained, but taken over from the interrupted run that its run continues."""
+    return "nbhelpers.taken_over_from" in child.properties
+
+
 def number(value: Any) -> float:
     """A property or metric as a number; NaN for what is not one (runs keep text, and lists of one)."""
     if isinstance(value, list) and len(value) == 1:

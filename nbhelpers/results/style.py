@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,9 +21,10 @@ BLUE = "#0072b2"
 ORANGE = "#d55e00"
 BARS = "#56b4e9"
 
-#: Colours that colour-blind readers can tell apart (Okabe and Ito, 2008), each with a marker of its own.
-_COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", BARS, "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+#: Colours that colour-blind readers can tell apart (Okabe and Ito, 2008; grey in the place of yellow, which is too
+#: light for lines on white), each with a marker of its own.
+_COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", BARS, "#000000", MUTED)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _FALLBACK_FONTS = {
     "Arial Unicode MS",
@@ -65,23 +69,56 @@ def _fallback_fonts() -> list[str]:
     return sorted(_FALLBACK_FONTS & set(font_manager.get_font_names()))
 
 
+class Picture(Figure):
+    """A figure that says what it shows to those who do not see it.
+
+    JupyterLab and nbconvert know no text for a PNG, but both show the HTML form of an output before its PNG.
+
+    Attributes
+    ----------
+    alt : str
+        What a reader takes from the picture, in a sentence or two; also its form as plain text.
+    """
+
+    alt = ""
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        png = io.BytesIO()
+        self.savefig(png, format="png", facecolor="auto")
+        source = base64.b64encode(png.getvalue()).decode()
+        return f'<img alt="{html.escape(self.alt)}" style="max-width: 100%" src="data:image/png;base64,{source}">'
+
+
 @contextmanager
-def canvas(columns: int = 1, width: float = 7.0, height: float = 4.2) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with a row of axes to draw on, whatever style the reader has set.
+def canvas(
+    alt: str, columns: int = 1, rows: int = 1, width: float = 7.0, height: float = 4.2
+) -> Iterator[tuple[Picture, list[Axes]]]:
+    """A figure with axes to draw on, whatever style the reader has set.
 
     Parameters
     ----------
-    columns : int
+    alt : str
+        What the picture shows, for those who do not see it.
+    columns, rows : int
         Number of axes.
     width, height : float
         Size of one of them, in inches.
 
     Yields
     ------
-    tuple of Figure and list of Axes
+    tuple of Picture and list of Axes
+        The axes row by row.
     """
     with plt.style.context(["default", _STYLE, {"font.family": ["DejaVu Sans", *_fallback_fonts()]}]):
-        figure, axes = plt.subplots(1, columns, figsize=(width * columns, height), layout="constrained", squeeze=False)
+        size = (width * columns, height * rows)
+        figure, axes = plt.subplots(
+            rows, columns, figsize=size, layout="constrained", squeeze=False, FigureClass=Picture
+        )
+        assert isinstance(figure, Picture)  # noqa: S101 - it was asked for, and mypy has to know
+        figure.alt = alt
         # pyplot forgets the figure, so that a notebook shows it once: as the value of the cell.
         plt.close(figure)
         yield figure, list(axes.flat)

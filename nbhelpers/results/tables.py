@@ -11,7 +11,7 @@ import pandas as pd
 from nbhelpers.errors import UserErrorException
 from nbhelpers.metrics import greater_is_better
 from nbhelpers.results.frames import SentenceFrame
-from nbhelpers.results.runs import automl_step, child_runs, iteration, number
+from nbhelpers.results.runs import automl_step, child_runs, iteration, number, taken_over
 
 
 def leaderboard(run: Any) -> pd.DataFrame:
@@ -27,7 +27,8 @@ def leaderboard(run: Any) -> pd.DataFrame:
     DataFrame
         A row per child: iteration, algorithm, preprocessor, the primary metric under its own name
         (mean over the folds), fold_std (standard deviation over the folds), fit_seconds,
-        predict_seconds, status and, for those that did not complete, reason.
+        predict_seconds, status and, for those that did not complete, reason. A child that was taken over from
+        an interrupted run has ", taken over" behind its status, and its times are those of then.
         ``.attrs["primary_metric"]`` and ``.attrs["higher_is_better"]`` say how it is sorted.
     """
     metric = primary_metric(run)
@@ -44,14 +45,14 @@ def leaderboard(run: Any) -> pd.DataFrame:
                 _fold_std(facts),
                 number(facts.get("fit_time")),
                 number(facts.get("predict_time")),
-                status,
+                f"{status}, taken over" if taken_over(child) else status,
                 _reason(child) if status != "Completed" else "",
             )
         )
     higher = greater_is_better(metric)
     board = SentenceFrame(rows, columns=[*columns, "status", "reason"])
     # Failed children come after all others; equal scores keep the order of the iterations.
-    board["failed"] = board["status"] == "Failed"
+    board["failed"] = board["status"].str.startswith("Failed")
     board = board.sort_values(["failed", metric], ascending=[True, not higher], kind="stable", ignore_index=True)
     board = board.drop(columns="failed")
     board.attrs.update(primary_metric=metric, higher_is_better=higher)
@@ -77,7 +78,13 @@ def ensemble(run: Any) -> pd.DataFrame:
 
 
 def verdict(run: Any) -> str:
-    """One sentence: the best pipeline, its score with the spread over the folds, and what the ensemble adds."""
+    """One sentence: the best pipeline, its score with the spread over the folds, and what the ensemble adds.
+
+    Raises
+    ------
+    UserErrorException
+        No child has a score.
+    """
     board = leaderboard(run)
     metric, higher = board.attrs["primary_metric"], board.attrs["higher_is_better"]
     scored = board[board[metric].notna()]
@@ -89,8 +96,11 @@ def verdict(run: Any) -> str:
     best = scored.iloc[0]
     pipelines = "1 pipeline" if len(scored) == 1 else f"{len(scored)} pipelines"
     sentence = f"Best of {pipelines}: {_name(best)}, {metric} {best[metric]:.4f}"
+    notes = [f"{'higher' if higher else 'lower'} is better"]
     if pd.notna(best["fold_std"]):
-        sentence += f" ± {best['fold_std']:.4f} (mean ± standard deviation over the folds)"
+        sentence += f" ± {best['fold_std']:.4f}"
+        notes.insert(0, "mean ± standard deviation over the folds")
+    sentence += f" ({'; '.join(notes)})"
     singles = scored[~scored["algorithm"].str.endswith("Ensemble")]
     others = singles[singles["iteration"] != best["iteration"]]
     if others.empty:
@@ -137,10 +147,17 @@ def metrics_table(run: Any) -> pd.DataFrame:
 
 
 def timeline(run: Any) -> pd.DataFrame:
-    """The search as it went on: iteration, algorithm, score (NaN where there is none) and the best so far."""
+    """The search as it went on.
+
+    Returns
+    -------
+    DataFrame
+        A row per child, by iteration: iteration, algorithm, score (NaN where there is none), status and best_so_far.
+    """
     board = leaderboard(run)
-    table = board[["iteration", "algorithm", board.attrs["primary_metric"]]].sort_values("iteration", ignore_index=True)
-    table.columns = pd.Index(["iteration", "algorithm", "score"])
+    columns = ["iteration", "algorithm", board.attrs["primary_metric"], "status"]
+    table = board[columns].sort_values("iteration", ignore_index=True)
+    table.columns = pd.Index(["iteration", "algorithm", "score", "status"])
     scores = table["score"]
     table["best_so_far"] = (scores.cummax() if board.attrs["higher_is_better"] else scores.cummin()).ffill()
     table.attrs = board.attrs

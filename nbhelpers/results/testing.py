@@ -90,7 +90,7 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
     y_range = None if train_truth is None else (float(train_truth.min()), float(train_truth.max()))
     metrics = best.metrics(truth, output, y_range)
     metric = primary_metric(run)
-    board = leaderboard(run).set_index("iteration")
+    fold_std = float(leaderboard(run).set_index("iteration")["fold_std"].get(iteration(best.child), np.nan))
     rows_known = number(best.step.properties.get("train_rows"))
     return TestReport(
         task="regression" if best.classes is None else "classification",
@@ -99,7 +99,7 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
         classes=best.classes,
         primary_metric=metric,
         metrics=metrics,
-        comparison=_comparison(metric, best.child.get_metrics(), metrics),
+        comparison=_comparison(metric, best.child.get_metrics(), metrics, checks.allowed_gap(fold_std)),
         confusion=None if best.classes is None else _confusion(truth, output, best.classes),
         split=pd.DataFrame(
             {
@@ -111,8 +111,9 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
         _features=features,
         _truth=truth,
         _output=output,
+        _rows=np.flatnonzero(has_value(given[label])),
         _overlap=checks.overlap("NB004", features.assign(**{label: test[label].array}), training),
-        _fold_std=float(board["fold_std"].get(iteration(best.child), np.nan)),
+        _fold_std=fold_std,
     )
 
 
@@ -130,7 +131,7 @@ def _registered_training(run: Any) -> pd.DataFrame | None:
     return as_frame(registered[name])
 
 
-def _comparison(primary: str, validation: dict[str, Any], test: dict[str, float]) -> pd.DataFrame:
+def _comparison(primary: str, validation: dict[str, Any], test: dict[str, float], allowed: float) -> pd.DataFrame:
     names = [primary, *sorted(name for name in test if name != primary)]
     table = pd.DataFrame(
         {"validation": [number(validation.get(name)) for name in names], "test": [test[name] for name in names]},
@@ -138,6 +139,9 @@ def _comparison(primary: str, validation: dict[str, Any], test: dict[str, float]
     )
     sign = np.array([1 if greater_is_better(name) else -1 for name in names])
     table["gap"] = sign * (table["validation"] - table["test"])
+    # log_loss, and errors in the unit of the label, have no scale of their own.
+    scaled = np.array([greater_is_better(name) or name.startswith("normalized") for name in names])
+    table["flag"] = np.where(table["gap"] > np.where(scaled, allowed, 0.1 * table["validation"]), "worse", "")
     return table
 
 

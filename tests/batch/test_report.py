@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nbhelpers.batch import Record, Stage
+from nbhelpers.batch import Record, Stage, run_batch
 from nbhelpers.batch.report import write_report
+from nbhelpers.errors import StageError
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -22,10 +23,16 @@ class Page(HTMLParser):
         self.loaded: list[str] = []
         self.links: list[str] = []
         self.handlers: list[str] = []
+        self.all: list[tuple[str, dict[str, str]]] = []
         self.feed(source)
+
+    def find(self, *tags: str) -> list[dict[str, str]]:
+        """The attributes of all elements of these tags, in their order."""
+        return [attributes for tag, attributes in self.all if tag in tags]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.all.append((tag, {name: value or "" for name, value in attrs}))
         for name, value in attrs:
             if name.startswith("on"):
                 self.handlers.append(name)
@@ -40,9 +47,13 @@ def report(finished: Record) -> str:
     return (finished.folder / "index.html").read_text()
 
 
-def write_notebook(folder: Path, *outputs: dict[str, object]) -> Record:
-    cell = {"cell_type": "code", "metadata": {"tags": ["report"]}, "source": "", "outputs": list(outputs)}
-    (folder / "00_a.ipynb").write_text(json.dumps({"cells": [cell]}))
+def write_notebook(folder: Path, *outputs: dict[str, object], prose: str = "", source: str = "") -> Record:
+    """A batch of one notebook: a cell of prose, and a cell tagged `report`."""
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": prose},
+        {"cell_type": "code", "metadata": {"tags": ["report"]}, "source": source, "outputs": list(outputs)},
+    ]
+    (folder / "00_a.ipynb").write_text(json.dumps({"cells": cells}))
     return Record(folder, "finished", stages=[Stage("00_a", "finished", notebook="00_a.ipynb")])
 
 
@@ -52,18 +63,36 @@ def test_page_loads_nothing_and_runs_nothing(report: str) -> None:
     assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
     assert page.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "base"})
     assert page.handlers == []
-    assert not re.search(r"url\(|@import|https?:", report)
+    assert not re.search(r"url\(|@import", report)
+
+
+def test_page_forbids_the_browser_to_load_anything(report: str) -> None:
+    (policy,) = (meta["content"] for meta in Page(report).find("meta") if "http-equiv" in meta)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
 
 
 def test_verdict_comes_before_everything_else(report: str) -> None:
-    assert report.index("VotingEnsemble") < report.index("What the middle shows") < report.index("What ran")
-    verdict = report[: report.index("</header>")]
-    assert "Finished" in verdict
-    assert "AUC_weighted</dt><dd>0.9512" in verdict
+    main = report[report.index("<main>") :]
+    assert (
+        main.index("VotingEnsemble") < main.index("AUC_weighted</dt><dd>0.9512") < main.index("What the middle shows")
+    )
+    assert main.index("What the middle shows") < main.index('<h2 id="what-ran">')
+    assert "Finished" in report[: report.index("<main>")]
+
+
+def test_verdict_tells_the_primary_metric_and_metrics_begin_with_it(tmp_path: Path) -> None:
+    metrics = {"accuracy": 0.9, "log_loss": 0.1}
+    stages = [
+        Stage("03_train", "finished", outputs={"primary_metric": "log_loss", "best_score": 0.25}),
+        Stage("05_test", "finished", outputs={"best_model": "LightGBM", "metrics": metrics}),
+    ]
+    page = write_report(Record(tmp_path, "finished", stages=stages)).read_text()
+    assert "log_loss on the test data: <strong>0.1000</strong>; in validation 0.2500" in page
+    assert re.findall(r"<dt>(\w+)", page) == ["log_loss", "accuracy"]
 
 
 def test_outputs_of_report_cells_are_shown_and_no_others(report: str) -> None:
-    page = report[report.index("What the middle shows") :]
+    page = report[report.index('<h2 id="01_middle">') :]
     assert "<td>&lt;b&gt;bold&lt;/b&gt;</td>" in page
     assert "<p>kept</p>" in page
     assert "<em>emphasis</em>" in page
@@ -73,7 +102,8 @@ def test_outputs_of_report_cells_are_shown_and_no_others(report: str) -> None:
 
 
 def test_stages_are_listed_with_parameters_and_relative_links(report: str) -> None:
-    assert Page(report).links == ["00_start.ipynb", "01_middle.ipynb", "05_test.ipynb"]
+    links = ["#01_middle", "#what-ran", "00_start.ipynb", "01_middle.ipynb", "05_test.ipynb"]
+    assert Page(report).links == links
     assert "<code>title = &#34;&lt;3&gt;&#34;</code>" in report
 
 
@@ -97,7 +127,7 @@ def test_html_of_an_output_can_neither_load_nor_run_anything(tmp_path: Path, htm
     page = Page(write_report(record).read_text())
     assert all(source.startswith("data:image/") for source in page.loaded)
     assert page.handlers == []
-    assert page.links == ["00_a.ipynb"]
+    assert set(page.links) <= {"#00_a", "#what-ran", "00_a.ipynb"}
     assert page.tags.isdisjoint({"script", "iframe", "form", "svg"})
 
 
@@ -107,10 +137,87 @@ def test_styles_that_only_look_are_kept(tmp_path: Path) -> None:
     assert "color: red; text-align: right" in write_report(record).read_text()
 
 
-def test_picture_becomes_part_of_the_page(tmp_path: Path) -> None:
-    data = {"image/png": PIXEL + "\n", "text/plain": '<Figure size "1">'}
-    page = write_report(write_notebook(tmp_path, {"output_type": "display_data", "data": data})).read_text()
-    assert f'<img src="data:image/png;base64,{PIXEL}" alt="&lt;Figure size &#34;1&#34;&gt;">' in page
+def test_picture_becomes_part_of_the_page_and_says_what_it_shows(tmp_path: Path) -> None:
+    output = {"output_type": "display_data", "data": {"image/png": PIXEL + "\n", "text/plain": "<Figure size 1>"}}
+    record = write_notebook(tmp_path, output, prose='# A\n\n## How "good"?', source="x = 1\nplot(\n    x,  # it\n)")
+    (image,) = Page(write_report(record).read_text()).find("img")
+    assert image == {"src": f"data:image/png;base64,{PIXEL}", "alt": 'How "good"?: plot(x)'}
+
+
+TABLE = """<table><thead><tr><th></th><th>name</th></tr></thead><tbody><tr><th>0</th><td>a</td></tr></tbody></table>"""
+
+
+def test_tables_have_caption_and_scopes_and_scroll_in_a_labelled_box(tmp_path: Path) -> None:
+    output = {"output_type": "execute_result", "data": {"text/html": TABLE}}
+    record = write_notebook(tmp_path, output, prose="# A\n## Rows <b>", source="show('<b>')")
+    page = write_report(record).read_text()
+    assert "<table><caption><code>show('&lt;b&gt;')</code></caption><thead>" in page
+    assert '<tr><td></td><th scope="col">name</th></tr>' in page
+    assert '<tr><th scope="row">0</th><td>a</td></tr>' in page
+    boxes = [box for box in Page(page).find("div") if box.get("class") == "wide"]
+    assert [box["aria-label"] for box in boxes] == ["Rows <b>: show('<b>')", "Stages of the batch"]
+    assert all(box["tabindex"] == "0" for box in boxes)
+
+
+def test_a_table_keeps_its_own_caption(tmp_path: Path) -> None:
+    html = "<table><caption>mine</caption><tr><td>1</td></tr></table>"
+    record = write_notebook(tmp_path, {"output_type": "display_data", "data": {"text/html": html}}, source="show()")
+    page = write_report(record).read_text()
+    assert "<caption>mine</caption>" in page
+    assert "show()</code>" not in page
+
+
+def test_a_long_statement_is_cut_in_captions(tmp_path: Path) -> None:
+    output = {"output_type": "execute_result", "data": {"text/html": TABLE}}
+    record = write_notebook(tmp_path, output, source=f"show('{100 * 'x'}')")
+    assert f"<code>show('{73 * 'x'}…</code>" in write_report(record).read_text()
+
+
+def test_page_has_landmarks_and_headings_in_order(tmp_path: Path) -> None:
+    output = {"output_type": "display_data", "data": {"text/html": "<h1>own</h1><h5>headings</h5>", "text/plain": ""}}
+    record = write_notebook(tmp_path, output, output, prose="# Title\n## Part")
+    page = Page(write_report(record).read_text())
+    assert {"header", "nav", "main"} <= page.tags
+    levels = [int(tag[1]) for tag, _ in page.all if re.fullmatch("h[1-6]", tag)]
+    assert levels == [1, 2, 2, 3, 2]  # batch, verdict, title, part (once), what ran
+    ids = [attributes["id"] for _, attributes in page.all if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(ids)
+
+
+def test_page_shows_no_secret(tmp_path: Path) -> None:
+    url = "https://me:pa55@example.org/rows.csv?sv=1&sig=5ecret"
+    stage = Stage("00_a", "failed", parameters={"data": url, "api_key": "5ecret", "key_name": "MY_KEY"})
+    stage.error = {"kind": "error", "message": f"HTTPError: {url!r} is gone", "cell": 1, "source": f'read("{url}")'}
+    page = write_report(Record(tmp_path, "failed", stages=[stage])).read_text()
+    assert "5ecret" not in page
+    assert "pa55" not in page
+    assert "data = &#34;https://…@example.org/rows.csv?…&#34;" in page
+    assert "key_name = &#34;MY_KEY&#34;" in page
+
+
+def test_failed_batch_begins_with_what_failed_and_how_to_go_on(tmp_path: Path, trouble: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        run_batch({"how": "error"}, tmp_path / "batch", notebooks=trouble, progress=lambda _record, _stage: None)
+    page = (tmp_path / "batch" / "index.html").read_text()
+    main = page[page.index("<main>") :]
+    command = caught.value.remedy.splitlines()[-1].strip()
+    assert command.startswith("nbhelpers run --resume")
+    assert main.index("01_trouble failed in cell 4") < main.index("ValueError: no such thing")
+    assert main.index("ValueError: no such thing") < main.index(f"<pre>{command}</pre>") < main.index("Verdict")
+    assert 'href="01_trouble.ipynb"' in main[: main.index("Verdict")]
+
+
+def test_cancelled_batch_begins_with_what_was_cancelled(tmp_path: Path) -> None:
+    stages = [Stage("00_a", "finished"), Stage("01_b", "cancelled", 3.0), Stage("02_c")]
+    page = write_report(Record(tmp_path, "cancelled", stages=stages), "go 'on'").read_text()
+    main = page[page.index("<main>") :]
+    assert main.index("01_b was cancelled</strong> after 3.0 s") < main.index("go &#39;on&#39;") < main.index("Verdict")
+
+
+def test_finished_batch_has_nothing_to_go_on_with(report: str) -> None:
+    assert "--resume" not in report
+    assert "What stopped it" not in report
 
 
 def test_batch_with_nothing_to_show_has_a_page(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def add_run(
     times = {name: (ended - timedelta(minutes=2)).isoformat() for name in ("created", "started")}
     common = {"experiment": experiment, "definition": {}, "properties": {}, "tags": {}, "metrics": {}, **times}
     is_over = status not in ("NotStarted", "Running")
+    common["error"] = {"code": "Test", "message": "It broke."} if status in ("Failed", "Canceled") else None
     common |= {"status": status, "ended": ended.isoformat() if is_over else None}
     step = {"id": step_id, "parent_id": run_id, "kind": "step", "name": "step", "definition": {"data_digest": table}}
     settings = {"num_iterations": "5", "primary_metric": "AUC_weighted"}

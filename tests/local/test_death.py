@@ -90,9 +90,11 @@ def test_submitting_again_continues_by_itself_a_run_that_was_killed_twice(
     steps = [next(run.get_steps()) for run in (first, second, third)]
     done = completed(first)
     assert steps[1].properties["nbhelpers.reuse"] == (
-        f"continued: run {steps[0].id} was interrupted after {len(done)} child runs"
+        f"continued: run {first.id} failed, and its {len(done)} finished child runs are kept"
     )
-    assert steps[2].properties["nbhelpers.reuse"] == f"continued: run {steps[1].id} was interrupted after 6 child runs"
+    assert steps[2].properties["nbhelpers.reuse"] == (
+        f"continued: run {second.id} failed, and its 6 finished child runs are kept"
+    )
     assert [run.properties.get("nbhelpers.continues") for run in (first, second, third)] == [None, first.id, second.id]
     assert taken_over(second) == {iteration: f"{steps[0].id}_{iteration}" for iteration in done}
     assert taken_over(third) == {iteration: f"{steps[1].id}_{iteration}" for iteration in range(6)}
@@ -123,14 +125,12 @@ def test_children_whose_processes_die_fail_alone_and_take_no_slot_with_them(
     assert workspace.store.all(sa.select(slots)) == []
 
 
-def test_a_process_that_cannot_be_started_costs_one_child_and_no_slot(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_moment_without_processes_costs_no_child(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     once = "if not os.path.exists('once'): open('once', 'w').close(); raise BlockingIOError(11, 'No more processes')"
     plant(monkeypatch, {"multiprocessing.popen_forkserver:Popen._launch": once})
     run = submit(create_target(workspace, max_nodes=1))
     assert end_of(run) == "Finished"
-    assert len(completed(run)) >= 5
+    assert completed(run) == set(range(6))
 
 
 def test_a_child_that_was_lost_is_tried_again_when_the_run_is_continued(
@@ -147,6 +147,23 @@ def test_a_child_that_was_lost_is_tried_again_when_the_run_is_continued(
     assert trained(again) == [3] * FOLDS
     assert set(taken_over(again)) == {0, 1, 2, 4}
     assert result(again) == undisturbed()
+
+
+def test_a_finished_run_with_a_lost_child_is_continued_and_not_reused(
+    target: ComputeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, {TRAIN_FOLD: f"if args[1].parameters['random_state'] == 3: {KILL}"})
+    run = submit(target)
+    assert end_of(run) == "Finished"
+    plant(monkeypatch, {})
+    again = submit(target)
+    (step,) = again.get_steps()
+    assert step.properties["nbhelpers.reuse"] == (
+        f"continued: run {run.id} lost processes of child runs, and its 5 finished child runs are kept"
+    )
+    assert end_of(again) == "Finished"
+    assert result(again) == undisturbed()
+    assert next(submit(target).get_steps()).properties["azureml.reusedpipeline"] == again.id
 
 
 #: Waits for a run that another process has submitted.

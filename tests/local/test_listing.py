@@ -60,7 +60,7 @@ def test_a_run_at_work_says_what_it_waits_for(workspace: Workspace) -> None:
         connection.execute(runs.update().where(runs.c.id == step_id).values(status="Queued"))
     run, _ = list_runs(store)
     assert (run.id, run.status, run.completed, run.best) == (run_id, "Running", 0, None)
-    assert run.note == f"continues {old}, cancel requested, waiting for a slot"
+    assert run.note == f"continues {old}, cancel requested, waits for a slot"
     assert run.seconds is not None
     assert run.seconds > 24 * 3600  # it began a day ago and has not ended
 

@@ -147,7 +147,7 @@ def test_reuse_can_be_switched_off_and_says_so(seed: SimpleNamespace) -> None:
     assert not is_reused(seed, Pipeline(seed.ws, step), "allow_reuse is False")
     assert not is_reused(seed, seed.pipeline, "regenerate_outputs is True", regenerate_outputs=True)
     step = AutoMLStep("automl_module", seed.automl_config, version="2")
-    assert not is_reused(seed, Pipeline(seed.ws, step), "step version None → 2")
+    assert not is_reused(seed, Pipeline(seed.ws, step), "step version None to 2")
 
 
 def is_reused(seed: SimpleNamespace, pipeline: Pipeline, why: str = "", **options: Any) -> bool:

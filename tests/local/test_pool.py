@@ -26,8 +26,9 @@ from .test_slots import running
 
 
 @pytest.fixture
-def make_pool(workspace: Workspace, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def make_pool(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Makes pools of runs that share two slots; `states` holds what they said of the queue."""
+    monkeypatch.setattr("nbhelpers.local.pool.PATIENCE", 0.1)
     Experiment(workspace, "e")
     ComputeTarget.create(workspace, "cpu", AmlCompute.provisioning_configuration(max_nodes=2))
     pools: list[SlotPool] = []
@@ -148,6 +149,63 @@ def test_work_of_two_runs_shares_the_slots_and_the_one_that_waits_says_so(
     assert (one.states, one.pool.queued_seconds) == ([], 0)
 
 
+def test_a_process_that_died_while_it_was_idle_costs_no_task(make_pool: Callable[..., Any]) -> None:
+    one = make_pool("one", size=1)
+    pid = one.submit(facts, 1).result(60)[0]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: is_gone(pid))
+    assert one.submit(facts, 1).result(60)[0] != pid
+
+
+def give_function(_data: Any) -> object:
+    return lambda: None
+
+
+def test_a_result_that_cannot_be_pickled_is_the_tasks_error(make_pool: Callable[..., Any]) -> None:
+    one = make_pool("one", size=1)
+    with pytest.raises(Exception, match=r"pickle .*lambda"):
+        one.submit(give_function).result(60)
+    assert one.submit(facts, 1).result(60)
+
+
+class Unreadable:
+    """Raises where it is unpickled, but not where it is made."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_read, (os.getpid(),))
+
+
+def _read(pid: int) -> None:
+    if pid != os.getpid():
+        raise ValueError("cannot be read here")
+
+
+def give_unreadable(_data: Any) -> object:
+    return Unreadable()
+
+
+def test_a_result_that_cannot_be_read_fails_its_task_alone(make_pool: Callable[..., Any]) -> None:
+    one = make_pool("one", size=1)
+    with pytest.raises(TaskLostError, match="ValueError: cannot be read here"):
+        one.submit(give_unreadable).result(60)
+    assert one.submit(facts, 1).result(60)
+
+
+def test_a_system_that_starts_no_processes_ends_the_work(
+    make_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("nbhelpers.local.pool._Process.__init__", refuse)
+    monkeypatch.setattr("nbhelpers.local.pool._START", 0.1)
+    one = make_pool("one", size=1)
+    with pytest.raises(TaskLostError, match="No process could be started"):
+        one.submit(facts, 1).result(60)
+    with pytest.raises(StoreError, match="Resource temporarily unavailable"):
+        one.submit(facts, 1)
+
+
 def test_a_cancelled_task_leaves_the_queue(make_pool: Callable[..., Any], tmp_path: Path) -> None:
     one, two = make_pool("one"), make_pool("two", size=1)
     (tmp_path / "pids").mkdir()
@@ -171,7 +229,7 @@ def test_the_slots_of_a_dead_run_are_free_again(
     dead = Slots(workspace.store, "cpu", 2, running(workspace.store, "dead"))
     dead.draw(), dead.draw()
     with workspace.store.writing() as connection:
-        connection.execute(runs.update().where(runs.c.id == "dead").values(pid=2**22 + 1))
+        connection.execute(runs.update().where(runs.c.id == "dead").values(pid=2**22 + 1, heartbeat=time.time() - 5))
     assert make_pool("one").submit(facts, 1).result(60)
 
 

@@ -34,7 +34,7 @@ def test_an_unchanged_step_says_what_is_the_same(seed: SimpleNamespace) -> None:
     assert found.original is not None
     assert found.why == (
         "reused: settings, the data (400 rows), label, engine and package versions are those of run "
-        f"{found.original['id']}"
+        f"{found.original['parent_id']}"
     )
 
 
@@ -47,17 +47,17 @@ def test_changed_settings_are_named_with_their_old_and_new_values(seed: SimpleNa
     found = decide(seed, step_of(seed, iterations=7, blocked_models=["RandomForest"]))
     assert found.original is None
     assert found.why.startswith("new run: changed since run ")
-    assert found.why.endswith(": iterations 4 → 7, blocked_models None → ['RandomForest']")
+    assert found.why.endswith(": iterations 4 to 7, blocked_models None to ['RandomForest']")
 
 
 def test_changed_data_is_named_with_its_rows(seed: SimpleNamespace) -> None:
     frame = seed.dataset.to_pandas_dataframe()
-    assert decide(seed, step_of(seed, frame.head(390))).why.endswith("data (400 → 390 rows)")
-    assert decide(seed, step_of(seed, frame.assign(age=1))).why.endswith("data (other values in 400 rows)")
+    assert decide(seed, step_of(seed, frame.head(390))).why.endswith("data (400 to 390 rows)")
+    assert decide(seed, step_of(seed, frame.assign(age=1))).why.endswith("data (other content, 400 rows)")
 
 
 def test_another_label_is_named(seed: SimpleNamespace) -> None:
-    assert decide(seed, step_of(seed, label="job")).why.endswith(": label y → job")
+    assert decide(seed, step_of(seed, label="job")).why.endswith(": label y to job")
 
 
 def test_the_engine_and_packages_are_named(seed: SimpleNamespace) -> None:
@@ -65,7 +65,7 @@ def test_the_engine_and_packages_are_named(seed: SimpleNamespace) -> None:
     parts = fingerprint_parts(step)
     newer = parts | {"engine": "0", "packages": parts["packages"] | {"lightgbm": "99.0"}}
     version = parts["packages"]["lightgbm"]
-    assert decide(seed, step, newer).why.endswith(f": sources of the engine, package lightgbm {version} → 99.0")
+    assert decide(seed, step, newer).why.endswith(f": sources of the engine, package lightgbm {version} to 99.0")
 
 
 def test_the_most_similar_of_earlier_runs_is_compared(seed: SimpleNamespace) -> None:
@@ -85,7 +85,7 @@ def test_the_most_similar_of_earlier_runs_is_compared(seed: SimpleNamespace) -> 
     finally:
         with store.writing() as connection:
             connection.execute(runs.delete().where(runs.c.id == later["id"]))
-    assert why.endswith(": iterations 4 → 5")
+    assert why.endswith(": iterations 4 to 5")
 
 
 def test_a_run_without_its_outputs_is_not_reused(seed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,15 @@ from nbhelpers.local.slots import Slots
 from nbhelpers.local.store import Store, now, open_store, runs, slots
 
 
-def running(store: Store, run_id: str) -> str:
+def running(store: Store, run_id: str, heartbeat: float | None = None) -> str:
     """A pipeline run and its step that are at work, as far as the store knows."""
-    row = {"experiment": "e", "name": "run", "status": "Running", "created": now(), "heartbeat": time.time()}
+    row = {
+        "experiment": "e",
+        "name": "run",
+        "status": "Running",
+        "created": now(),
+        "heartbeat": heartbeat or time.time(),
+    }
     empty: dict[str, dict[str, str]] = {"definition": {}, "properties": {}, "tags": {}, "metrics": {}}
     with store.writing() as connection:
         connection.execute(runs.insert().values(row | empty | {"id": run_id, "kind": "pipeline"}))

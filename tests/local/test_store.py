@@ -33,11 +33,19 @@ def test_four_processes_create_and_fill_one_store(tmp_path: Path) -> None:
     assert len(open_store(tmp_path / "home").all(sa.select(experiments))) == 40
 
 
-def test_a_store_of_another_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("schema", "remedy"), [(1, r"Move the folder away, .*clean --all"), (99, "Update nbhelpers")])
+def test_a_store_of_another_schema_is_refused_with_the_remedy(tmp_path: Path, schema: int, remedy: str) -> None:
     with sqlite3.connect(tmp_path / "workspace.db") as connection:
-        connection.execute("PRAGMA user_version=99")
-    with pytest.raises(StoreError, match=r"has schema 99.*\nTo mend it: Move the folder away"):
+        connection.execute(f"PRAGMA user_version={schema}")
+    with pytest.raises(StoreError, match=rf"has schema {schema}.*\nTo mend it: {remedy}"):
         open_store(tmp_path)
+
+
+@pytest.mark.parametrize("home", ["~nobody-of-that-name/x", "x" * 5000, f"{__file__}/home"])
+def test_a_home_that_can_be_no_folder_is_refused(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.setenv("NBHELPERS_HOME", home)
+    with pytest.raises(StoreError, match=r"^NBHELPERS_HOME='.* cannot be used: "):
+        open_store()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

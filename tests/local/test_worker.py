@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 
-from nbhelpers.errors import ActivityFailedException, ModelError, StoreError
+from nbhelpers.errors import ActivityFailedException, ModelError, StoreError, UserErrorException
 from nbhelpers.local import (
     AmlCompute,
     AutoMLConfig,
@@ -95,7 +96,7 @@ def test_four_children_at_once_give_what_one_at_a_time_gives(workspace: Workspac
 def test_a_run_waits_for_slots_that_another_has_and_says_so(target: ComputeTarget) -> None:
     store = target.workspace.store
     Experiment(target.workspace, "e")
-    other = Slots(store, "cpu", 2, running(store, "other"))
+    other = Slots(store, "cpu", 2, running(store, "other", heartbeat=time.time() + 3600))
     tickets = [other.draw() for _ in range(2)]
     run = submit(target, iterations=3, n_cross_validations=2, training_data=bank_like(100))
     (step,) = run.get_steps()
@@ -104,7 +105,37 @@ def test_a_run_waits_for_slots_that_another_has_and_says_so(target: ComputeTarge
     for ticket in tickets:
         other.give_back(ticket)
     assert run.wait_for_completion(show_output=False) == "Finished"
-    assert "Current status: Queued. All slots of cpu are in use by other runs." in run.get_logs()
+    assert "Current status: Queued. cpu: All slots are in use by other runs." in run.get_logs()
+
+
+def test_a_run_waits_for_one_that_does_the_same_and_takes_over_its_result(target: ComputeTarget) -> None:
+    settings = {"iterations": 5, "n_cross_validations": 2, "training_data": bank_like(300)}
+    first, second = submit(target, **settings), submit(target, **settings)
+    (step,) = second.get_steps()
+    assert step.properties["nbhelpers.reuse"] == f"waits for run {first.id}, which is at work on the same"
+    assert second.wait_for_completion(show_output=False) == "Finished"
+    assert first.get_status() == "Finished"
+    assert step.properties["azureml.reusedpipeline"] == first.id
+    assert step.get_output()[0].id == next(first.get_steps()).get_best_child().id
+    assert submit(target, **settings).get_status() == "Finished"  # by reuse of the first
+
+
+def test_a_run_that_waited_for_one_in_vain_goes_on_where_that_stopped(target: ComputeTarget) -> None:
+    settings = {"iterations": 40, "n_cross_validations": 2}
+    first, second, third = (submit(target, **settings) for _ in range(3))
+    wait_until(lambda: has_finished_child(first))
+    first.cancel()
+    wait_until(lambda: has_finished_child(second))
+    (step,) = second.get_steps()
+    assert f"run {first.id} was cancelled" in step.properties["nbhelpers.reuse"]
+    assert second.properties["nbhelpers.continues"] == first.id
+    assert next(step.get_children()).properties["nbhelpers.taken_over_from"].endswith("_0")
+    with pytest.raises(UserErrorException, match=r"submitted later, is .* on the same settings and data"):
+        first.continue_run()
+    assert next(third.get_steps()).get_status() == "Queued"  # now it waits for the second
+    for run in (second, third):
+        run.cancel()
+        assert run.wait_for_completion(show_output=False, raise_on_error=False) == "Canceled"
 
 
 def test_an_error_in_the_worker_fails_the_run_with_its_text(target: ComputeTarget) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import html
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -82,6 +84,30 @@ def test_imports_stand_in_one_cell_after_the_parameters(notebook: NotebookNode) 
 def test_code_cells_are_short_and_led_by_prose(notebook: NotebookNode) -> None:
     assert all(len(cell.source.splitlines()) <= 15 for cell in code_cells(notebook))
     assert not re.search(r"^[%!]|pip install|sys\.exit", "\n".join(cell.source for cell in code_cells(notebook)), re.M)
+
+
+def test_every_table_and_picture_has_a_sentence_that_reads_it(notebook: NotebookNode) -> None:
+    for cell, following in pairwise(notebook.cells):
+        shown = "".join(output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
+        if re.search(r"<img|<table[^>]*dataframe", shown):
+            assert following.cell_type == "markdown", cell.source
+
+
+def test_every_picture_says_in_words_what_it_shows(notebook: NotebookNode) -> None:
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                words = html.escape(output.data["text/plain"])
+                assert words.endswith("."), cell.source
+                assert f'<img alt="{words}"' in output.data["text/html"], cell.source
+
+
+def test_says_what_the_stage_is_on_azure(notebook: NotebookNode) -> None:
+    text = notebook.cells[-2].source
+    box = re.search(r"^> \*\*The same on Azure\*\*\n((?:>.*\n)+)\n## What you have now\n", text, re.M)
+    assert box
+    assert 2 <= box[1].count("> - ") <= 4
+    assert "`" in box[1]  # the SDK's names
 
 
 def test_ends_with_what_you_have_now(notebook: NotebookNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import nbhelpers.local as ml
@@ -91,3 +92,13 @@ def test_the_best_model_is_tested_on_new_rows(run):
 def test_the_search_is_drawn(run, plot):
     labels = [text.get_text() for text in getattr(results, plot)(run).axes[0].get_legend().get_texts()]
     assert labels[1:] == ["LightGBM", "RandomForest", "VotingEnsemble"]
+
+
+def test_decisions_and_worst_errors_are_those_of_the_predictions(run):
+    rows = bank_rows(300, 2)
+    report = results.test_report(run, rows)
+    predictions = results.predict(run, rows)
+    assert report.decisions().loc["default", "alarms"] == (predictions["prediction"] == "yes").sum()
+    worst = report.worst(3)
+    right = np.where(rows["y"] == "yes", predictions["probability_yes"], predictions["probability_no"])
+    assert worst.index.tolist() == np.argsort(right, kind="stable")[:3].tolist()

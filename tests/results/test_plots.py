@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import base64
 import io
+import re
 
 import matplotlib.pyplot as plt
 import pytest
 
 from nbhelpers import results
 from nbhelpers.errors import UserErrorException
+from nbhelpers.results.style import looks
 
 from .small_runs import ChildRun, StepRun
 
@@ -61,7 +64,33 @@ def test_the_pareto_front_of_an_error_has_the_low_ones():
     assert "seconds" in figure.axes[0].get_xlabel()
 
 
-@pytest.mark.parametrize("plot", ["plot_scores", "plot_tradeoff"])
+def test_scores_mark_children_that_were_taken_over(bank_run):
+    assert "taken over" not in legend(results.plot_scores(bank_run))
+    run = run_of("accuracy", (0.9, 5.0), (0.8, 1.0))
+    run.children[1].properties["nbhelpers.taken_over_from"] = "old_1"
+    figure = results.plot_scores(run)
+    assert "taken over" in legend(figure)
+    marks = [line for line in figure.axes[0].lines if line.get_color() == "white"]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in marks] == [([1], [0.8])]
+
+
+def test_algorithms_are_a_row_each_with_their_scores_and_the_best_first(bank_run):
+    axes = results.plot_algorithms(bank_run).axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["LogisticRegression, 2 runs", "RandomForest, 1 run"]
+    board = results.leaderboard(bank_run).dropna(subset=["AUC_weighted"])
+    drawn = {tuple(line.get_xdata()) for line in axes.lines if line.get_marker() in "os"}
+    assert drawn == {tuple(rows["AUC_weighted"]) for _, rows in board.groupby("algorithm")}
+    assert "higher is better" in axes.get_title(loc="left")
+
+
+def test_algorithms_of_an_error_have_the_lowest_first():
+    run = run_of("normalized_mean_absolute_error", (0.3, 1.0), (0.4, 2.0))
+    run.children[0].properties["run_algorithm"] = "RandomForest"
+    ticks = results.plot_algorithms(run).axes[0].get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == ["RandomForest, 1 run", "LightGBM, 1 run"]
+
+
+@pytest.mark.parametrize("plot", ["plot_algorithms", "plot_scores", "plot_tradeoff"])
 def test_a_run_without_scores_is_refused(plot):
     with pytest.raises(UserErrorException, match="nothing to draw"):
         getattr(results, plot)(run_of("accuracy", ("", 1.0)))
@@ -78,6 +107,7 @@ def test_a_picture_is_the_same_every_time_and_in_a_dark_style(bank_run):
 def test_pyplot_keeps_no_figure_that_a_notebook_would_show_twice(bank_run):
     results.plot_scores(bank_run)
     results.plot_tradeoff(bank_run)
+    results.plot_algorithms(bank_run)
     assert plt.get_fignums() == []
 
 
@@ -85,3 +115,30 @@ def test_the_time_of_an_ensemble_holds_that_of_its_members():
     run = run_of("accuracy", (0.8, 1.0), (0.9, 2.0), (0.95, 0.5))
     run.children[2].properties |= {"ensembled_iterations": "[0, 1]", "ensemble_weights": "[0.5, 0.5]"}
     assert front(results.plot_tradeoff(run)) == [(1.0, 0.8), (2.0, 0.9), (3.5, 0.95)]
+
+
+def test_a_picture_says_in_words_what_it_shows(bank_run):
+    best = results.leaderboard(bank_run).iloc[0]
+    for plot in (results.plot_scores, results.plot_algorithms, results.plot_tradeoff):
+        figure = plot(bank_run)
+        assert repr(figure).startswith("AUC_weighted of")
+        assert f"{best['AUC_weighted']:.4f}" in repr(figure)
+        assert f'<img alt="{figure.alt}"' in figure._repr_html_()
+
+
+def test_the_html_of_a_picture_holds_its_png_on_white_whatever_the_style(bank_run):
+    figure = results.plot_scores(bank_run)
+    with plt.style.context("dark_background"):
+        page = figure._repr_html_()
+    content = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page)[1])
+    assert plt.imread(io.BytesIO(content))[0, 0].tolist() == [1, 1, 1, 1]
+
+
+def test_words_of_a_picture_cannot_break_its_html():
+    run = run_of("accuracy", (0.9, 1.0))
+    run.children[0].properties["run_algorithm"] = '"><script>'
+    assert '"><script>' not in results.plot_algorithms(run)._repr_html_()
+
+
+def test_nine_names_have_at_least_eight_looks():
+    assert len(set(looks("abcdefghi").values())) == 8

@@ -57,6 +57,13 @@ def test_leaderboard_of_a_real_search_takes_a_pipeline_run_or_its_step(bank_run)
     assert board.iloc[-1][["status", "reason"]].tolist() == ["Failed", "The fold has one class only."]
 
 
+def test_leaderboard_marks_children_that_were_taken_over():
+    run = search("accuracy", child(0, 0.5), child(1, 0.6))
+    run.children[0].properties["nbhelpers.taken_over_from"] = "old_0"
+    assert results.leaderboard(run)["status"].tolist() == ["Completed", "Completed, taken over"]
+    assert results.timeline(run)["status"].tolist() == ["Completed, taken over", "Completed"]
+
+
 def test_equal_scores_keep_the_order_of_the_iterations():
     board = results.leaderboard(search("accuracy", child(2, 0.5), child(0, 0.5), child(1, 0.5)))
     assert list(board["iteration"]) == [0, 1, 2]
@@ -89,13 +96,14 @@ def test_without_an_ensemble_the_table_of_members_is_empty(bank_run):
 def test_verdict_tells_what_the_ensemble_adds():
     assert results.verdict(with_ensemble()) == (
         "Best of 3 pipelines: VotingEnsemble of iteration 4, AUC_weighted 0.9500 ± 0.0141 "
-        "(mean ± standard deviation over the folds); "
+        "(mean ± standard deviation over the folds; higher is better); "
         "the best single one, LightGBM of iteration 3, has 0.9400, 0.0100 lower."
     )
 
 
 def test_verdict_of_a_single_best_compares_with_the_next():
     run = search("normalized_mean_absolute_error", child(0, 0.25), child(1, 0.2))
+    assert "0.2000 (lower is better)" in results.verdict(run)
     assert results.verdict(run).endswith("; the next single one, LightGBM of iteration 0, has 0.2500, 0.0500 higher.")
 
 
@@ -106,7 +114,7 @@ def test_verdict_of_equal_scores_says_so():
 
 def test_verdict_of_a_lone_child_and_of_none():
     assert results.verdict(search("accuracy", child(0, 0.5))) == (
-        "Best of 1 pipeline: LightGBM of iteration 0, accuracy 0.5000."
+        "Best of 1 pipeline: LightGBM of iteration 0, accuracy 0.5000 (higher is better)."
     )
     with pytest.raises(UserErrorException, match="None of the 1 children"):
         results.verdict(search("accuracy", child(0, None, status="Failed")))

@@ -7,7 +7,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, confusion_matrix, r2_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    r2_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from nbhelpers import results
 from nbhelpers.errors import DataError, ModelError, UserErrorException
@@ -95,10 +103,29 @@ def test_normalized_errors_are_shares_of_the_training_range(house_run):
 def test_comparison_has_the_primary_metric_first_and_a_gap_that_is_positive_when_worse(report):
     table = report.comparison
     assert list(table.index) == ["AUC_weighted", *sorted(set(CLASSIFICATION_METRICS) - {"AUC_weighted"})]
-    assert list(table.columns) == ["validation", "test", "gap"]
+    assert list(table.columns) == ["validation", "test", "gap", "flag"]
     for metric, sign in (("accuracy", 1), ("log_loss", -1)):
         row = table.loc[metric]
         assert row["gap"] == pytest.approx(sign * (row["validation"] - row["test"]))
+
+
+def test_gaps_that_the_folds_do_not_explain_are_flagged(bank_run, bank_test, report):
+    rng = np.random.default_rng(0)
+    worse = results.test_report(bank_run, bank_test.assign(y=rng.permutation(bank_test["y"]))).comparison["flag"]
+    assert (worse[["AUC_weighted", "accuracy", "log_loss"]] == "worse").all()
+    assert report.comparison.loc["AUC_weighted", "flag"] == ""
+    better = report.comparison[report.comparison["gap"] <= 0]
+    assert len(better)
+    assert (better["flag"] == "").all()
+
+
+def test_an_error_in_the_unit_of_the_label_is_flagged_from_a_tenth_on(house_run):
+    rows = house_rows(200, 4)
+    table = results.test_report(house_run, rows).comparison
+    assert table.loc["mean_absolute_error", "gap"] > 0.02
+    assert table.loc["mean_absolute_error", "flag"] == ""
+    noisy = rows.assign(y=rows["y"] + np.random.default_rng(0).normal(0, 40, 200))
+    assert results.test_report(house_run, noisy).comparison.loc["mean_absolute_error", "flag"] == "worse"
 
 
 def test_confusion_counts_rows_and_shares_of_the_true_class(report, bank_run, bank_test):
@@ -267,6 +294,89 @@ def test_importance_of_an_error_metric_is_positive_for_what_matters(house_run, m
     assert table["size"] > table["age"] > abs(table["noise"])
 
 
+def test_thresholds_are_the_best_of_all_that_could_be_chosen(report, bank_run, bank_test):
+    table = report.thresholds(miss_cost=4)
+    assert table.index.tolist() == ["default", "best F1", "least cost"]
+    assert table.index.name == "y = yes"
+    probability, truth = results.predict(bank_run, bank_test)["probability_yes"], bank_test["y"] == "yes"
+    for _, row in table.iterrows():
+        called = probability >= row["threshold"]
+        assert row["alarms"] == called.sum()
+        assert row["precision"] == pytest.approx(precision_score(truth, called))
+        assert row["recall"] == pytest.approx(recall_score(truth, called))
+        assert row["f1"] == pytest.approx(f1_score(truth, called))
+        assert row["misses"] == (truth & ~called).sum()
+        assert row["false_alarms"] == (~truth & called).sum()
+        assert row["cost"] == 4 * row["misses"] + row["false_alarms"]
+    assert table.loc["default", "threshold"] == 0.5
+    tried = [probability >= threshold for threshold in probability]
+    assert table.loc["best F1", "f1"] == pytest.approx(max(f1_score(truth, called) for called in tried))
+    costs = [4 * (truth & ~called).sum() + (~truth & called).sum() for called in tried]
+    assert table.loc["least cost", "cost"] == min(costs)
+
+
+def test_the_dearer_a_miss_the_lower_the_threshold(report):
+    thresholds = [report.decisions(cost).loc["least cost", "threshold"] for cost in (0.001, 1, 10, 1e6)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert report.thresholds(1e6).loc["least cost", "misses"] == 0
+
+
+def test_calling_no_row_positive_is_a_choice_too(bank_run, bank_test):
+    wrong = bank_test.assign(y=np.where(bank_test["y"] == "no", "yes", "no"))
+    row = results.test_report(bank_run, wrong[bank_test["y"] == "yes"]).thresholds(1).loc["least cost"]
+    assert (row["threshold"], row["alarms"], row["precision"]) == (np.inf, 0, 0)
+
+
+def test_of_many_classes_the_rarest_one_is_looked_for(class_run):
+    rows = class_rows(200, 5)
+    report = results.test_report(class_run, rows)
+    assert report.thresholds().index.name == f"y = {rows['y'].value_counts().idxmin()}"
+    assert report.thresholds(positive="mid").index.name == "y = mid"
+    with pytest.raises(UserErrorException, match=r"no class 'high'(.|\n)*'low', 'mid', 'top'"):
+        report.thresholds(positive="high")
+
+
+@pytest.mark.parametrize("cost", [0, -1, float("nan")])
+def test_a_miss_that_costs_nothing_is_refused(report, cost):
+    with pytest.raises(UserErrorException, match=f"cannot cost {cost}"):
+        report.thresholds(cost)
+
+
+def test_error_limits_hold_for_their_share_of_the_rows(house_run):
+    rows = house_rows(200, 4)
+    report = results.test_report(house_run, rows)
+    errors = (rows["y"] - results.predict(house_run, rows)["prediction"]).abs()
+    table = report.decisions()
+    assert table.index.tolist() == ["50%", "80%", "90%", "95%"]
+    assert table.loc["80%", "model"] == pytest.approx(errors.quantile(0.8))
+    assert (table["model"] < table["always the mean"]).all()
+
+
+def test_the_worst_errors_are_the_rows_with_the_least_probability_of_the_truth(report, bank_run, bank_test):
+    table = report.worst(5, features=2)
+    assert list(table.columns) == ["true", "predicted", "probability", "duration", "poutcome"]
+    assert table["probability"].is_monotonic_increasing
+    given = results.predict(bank_run, bank_test).iloc[table.index]
+    np.testing.assert_array_equal(table["true"], bank_test["y"].iloc[table.index])
+    np.testing.assert_array_equal(table["predicted"], given["prediction"])
+    np.testing.assert_array_equal(table["duration"], bank_test["duration"].iloc[table.index])
+    assert (table["true"] != table["predicted"]).all()
+
+
+def test_rows_of_the_worst_errors_are_places_in_the_table_that_was_given(bank_run, bank_test, report):
+    later = pd.concat([bank_test.head(3).assign(y=None), bank_test], ignore_index=True)
+    assert results.test_report(bank_run, later).worst(4).index.tolist() == [row + 3 for row in report.worst(4).index]
+
+
+def test_the_worst_errors_of_a_regression_are_the_greatest_either_way(house_run):
+    rows = house_rows(200, 4)
+    table = results.test_report(house_run, rows).worst(6)
+    errors = rows["y"] - results.predict(house_run, rows)["prediction"]
+    assert table.index.tolist() == errors.abs().sort_values(ascending=False, kind="stable").index[:6].tolist()
+    np.testing.assert_allclose(table["error"], errors[table.index])
+    np.testing.assert_allclose(table["true"] - table["predicted"], table["error"])
+
+
 def test_checks_are_by_code_and_say_what_they_found(report, bank_test):
     table = report.checks()
     assert table["code"].tolist() == [f"NB00{k}" for k in range(1, 7)]
@@ -367,11 +477,27 @@ def test_pictures_of_a_regression(house_run):
     assert len(calibration.get_xdata()) == 10
 
 
-def test_pictures_of_one_task_are_refused_for_the_other(report, house_run):
+def test_pictures_say_in_words_what_they_show(report, house_run):
+    right = np.trace(report.confusion["rows"])
+    assert repr(report.plot_errors()).startswith(f"Confusion matrix of 2 classes: {right} of 300 rows")
+    assert f"AUC {report.metrics['AUC_weighted']:.3f}" in repr(report.plot_curves())
+    assert repr(report.plot_importance(top=2)).count("duration") == 1
+    regression = results.test_report(house_run, house_rows(100, 4))
+    for shown in (report, regression):
+        for plot in (shown.plot_errors, shown.plot_curves, shown.plot_calibration, shown.plot_importance):
+            assert repr(plot()).endswith(".")
+
+
+def test_pictures_and_tables_of_one_task_are_refused_for_the_other(report, house_run):
     with pytest.raises(UserErrorException, match="plot_predictions is for regression"):
         report.plot_predictions()
+    with pytest.raises(UserErrorException, match="error_limits are for regression"):
+        report.error_limits()
+    regression = results.test_report(house_run, house_rows(100, 4))
     with pytest.raises(UserErrorException, match="plot_confusion_matrix is for classification"):
-        results.test_report(house_run, house_rows(100, 4)).plot_confusion_matrix()
+        regression.plot_confusion_matrix()
+    with pytest.raises(UserErrorException, match="thresholds are for classification"):
+        regression.thresholds()
 
 
 def test_a_report_names_the_pipeline(report):
