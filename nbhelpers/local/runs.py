@@ -95,6 +95,23 @@ class Run:
         """As `get_status`."""
         return self.get_status()
 
+    @property
+    def parent(self) -> Run | None:
+        """The run that this one is part of; None for a pipeline run."""
+        return None if self._parent_id is None else Run.get(self.experiment.workspace, self._parent_id)
+
+    def get_properties(self) -> dict[str, str]:
+        """As `properties`."""
+        return self.properties
+
+    def get_tags(self) -> dict[str, str]:
+        """As `tags`."""
+        return self.tags
+
+    def tag(self, key: str, value: str = "") -> None:
+        """Add one tag, or give it a new value."""
+        self.set_tags({key: value})
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Add tags, or give existing ones new values."""
         check_tags(tags)
@@ -123,9 +140,16 @@ class Run:
         }
         return details | ({"error": {"error": row["error"]}} if row["error"] else {})
 
-    def get_metrics(self) -> dict[str, Any]:
-        """The metrics: numbers, and references to the tables in the run's files."""
-        return dict(self._row()["metrics"])
+    def get_metrics(self, name: str | None = None) -> dict[str, Any]:
+        """The metrics: numbers, and references to the tables in the run's files.
+
+        Parameters
+        ----------
+        name : str, optional
+            Only this one; the dictionary is empty if there is none of that name.
+        """
+        metrics: dict[str, Any] = self._row()["metrics"]
+        return {key: value for key, value in metrics.items() if name in (None, key)}
 
     def get_file_names(self) -> list[str]:
         """The files of the run, for `download_file`."""

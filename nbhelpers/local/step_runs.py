@@ -105,10 +105,10 @@ class StepRun(PipelinePart):
 class AutoMLRun(StepRun):
     """The run of an AutoML step."""
 
-    def get_metrics(self) -> dict[str, Any]:
-        """The metrics of the best child; empty before there is one."""
+    def get_metrics(self, name: str | None = None) -> dict[str, Any]:
+        """The metrics of the best child, or only one of them; empty before there is a best child."""
         best = self.tags.get("automl_best_child_run_id")
-        return next((child.get_metrics() for child in self.get_children() if child.id == best), {})
+        return next((child.get_metrics(name) for child in self.get_children() if child.id == best), {})
 
     def get_best_child(self, metric: str | None = None) -> Run:
         """The best of the completed children.

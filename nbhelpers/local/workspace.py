@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nbhelpers.local.compute import ComputeTarget
     from nbhelpers.local.dataset import TabularDataset
     from nbhelpers.local.experiment import Experiment
+    from nbhelpers.local.runs import Run
 
 #: The three names that Azure's config.json holds, and that are shown where there is no such file.
 LOCAL_CONFIG = {"subscription_id": "local", "resource_group": "local", "workspace_name": "local"}
@@ -97,6 +98,18 @@ class Workspace:
         return NameMapping(
             "compute target", lambda: self._names(compute_targets.c.name), lambda name: ComputeTarget(self, name)
         )
+
+    def get_run(self, run_id: str) -> Run:
+        """A run of any kind by its id.
+
+        Raises
+        ------
+        UserErrorException
+            The workspace has no such run.
+        """
+        from nbhelpers.local.runs import Run
+
+        return Run.get(self, run_id)
 
     def get_default_datastore(self) -> Datastore:
         """The place where outputs of pipelines are kept."""

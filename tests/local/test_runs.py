@@ -172,6 +172,21 @@ def test_runs_are_found_by_id(seed: SimpleNamespace) -> None:
     assert isinstance(seed.step, StepRun)
 
 
+def test_a_run_knows_what_it_is_part_of(seed: SimpleNamespace) -> None:
+    child = seed.ws.get_run(f"{seed.step.id}_0")
+    assert child.parent.id == seed.step.id
+    assert child.parent.parent.id == seed.pipeline_run.id
+    assert child.parent.parent.parent is None
+    with pytest.raises(UserErrorException, match="has no run 'nothing'"):
+        seed.ws.get_run("nothing")
+
+
+def test_one_metric_can_be_asked_for(seed: SimpleNamespace) -> None:
+    for run in (seed.step, seed.step.get_best_child()):
+        assert run.get_metrics("accuracy") == {"accuracy": run.get_metrics()["accuracy"]}
+        assert run.get_metrics("acuracy") == {}
+
+
 @pytest.mark.parametrize(
     ("experiment", "run", "problem"),
     [
@@ -188,8 +203,8 @@ def test_a_wrong_id_is_refused(seed: SimpleNamespace, experiment: str, run: str,
 
 def test_tags_of_a_run_are_added(seed: SimpleNamespace) -> None:
     seed.pipeline_run.set_tags({"label": "y"})
-    seed.pipeline_run.set_tags({"task": "classification"})
-    assert seed.pipeline_run.tags == {"label": "y", "task": "classification"}
+    seed.pipeline_run.tag("task", "classification")
+    assert seed.pipeline_run.get_tags() == seed.pipeline_run.tags == {"label": "y", "task": "classification"}
 
 
 def test_cancelling_a_finished_run_changes_nothing(seed: SimpleNamespace) -> None:
