@@ -280,14 +280,20 @@ def test_children_are_reported_when_they_start_and_as_soon_as_they_end(table):
     seen: list[tuple[str, int]] = []
     second_ended = threading.Event()
 
-    def held(function: Callable[..., Any], data: Any, candidate: Any, *rest: Any) -> Any:
-        if candidate.algorithm == "LightGBM":  # the first child
-            second_ended.wait(60)
-        return function(data, candidate, *rest)
+    def held(function: Callable[..., Any], *args: Any) -> Any:
+        second_ended.wait(60)
+        return function(*args)
 
-    class Held(Slots):
-        def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-            return threads.submit(held, function, *args)
+    class Held(SerialPool):
+        """Two slots; the first child waits for the end of the second."""
+
+        slots = 2
+        first: Any = None
+
+        def submit(self, function: Callable[..., Any], /, data: Any, candidate: Any, *rest: Any) -> Future[Any]:
+            self.first = self.first or candidate
+            work = (held, function) if candidate is self.first else (function,)
+            return threads.submit(*work, data, candidate, *rest)
 
     def on_child(child: Child) -> None:
         seen.append(("end", child.iteration))
@@ -295,7 +301,7 @@ def test_children_are_reported_when_they_start_and_as_soon_as_they_end(table):
             second_ended.set()
 
     with ThreadPoolExecutor(2) as threads:
-        pool = Held(threads)
+        pool = Held()
         result = run(X, y, iterations=3, pool=pool, on_start=lambda k, *_: seen.append(("start", k)), on_child=on_child)
     assert seen == [("start", 0), ("start", 1), ("end", 1), ("end", 0), ("end", 2)]
     assert [child.iteration for child in result.children] == [0, 1, 2]

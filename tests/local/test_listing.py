@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -66,7 +67,7 @@ def test_a_run_at_work_says_what_it_waits_for(workspace: Workspace) -> None:
 
 
 def test_a_run_whose_worker_died_is_listed_as_failed(workspace: Workspace) -> None:
-    add_run(workspace.store, status="Running", pid=2**22 + 1)
+    add_run(workspace.store, status="Running", pid=2**22 + 1, heartbeat=time.time() - 5)
     assert [run.status for run in list_runs(workspace.store)] == ["Failed"]
 
 

@@ -249,9 +249,14 @@ def test_ctrl_c_ends_the_waiting_only_and_says_how_to_cancel(seed: SimpleNamespa
     import threading
 
     run = unattended_run(seed)
-    threading.Timer(0.2, _thread.interrupt_main).start()
+    # One that arrives while Python clears up an object is lost, as any exception is there.
+    timers = [threading.Timer(seconds, _thread.interrupt_main) for seconds in (0.2, 3, 6)]
+    for timer in timers:
+        timer.start()
     with pytest.raises(ExperimentExecutionException, match=r"the run itself goes on.*\n.*run\.cancel\(\)"):
         run.wait_for_completion(show_output=False)
+    for timer in timers:
+        timer.cancel()
     assert run.get_status() == "Running"
 
 
