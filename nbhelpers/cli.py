@@ -378,6 +378,7 @@ def clean(
     from nbhelpers.batch import clean as batch
     from nbhelpers.batch.chain import project_folder
     from nbhelpers.local import cleaning as workspace
+    from nbhelpers.local.processes import settle_all
     from nbhelpers.local.store import home_folder, open_store
 
     if everything and older_than is not None:
@@ -402,7 +403,7 @@ def clean(
     if everything:
         chosen = batches
         if store:
-            workspace.settle_all(store)
+            settle_all(store)
         if sizes:
             workspace.check_idle(home)
     elif older_than is not None:

@@ -11,7 +11,6 @@ CARD = "model_card.md"
 
 def write_model_card(record: Record) -> None:
     """Write the Markdown of the last cell tagged `model-card` of a finished stage; without one there is no file."""
-    path = record.folder / CARD
     texts = [
         notebook.text(output["data"]["text/markdown"])
         for stage in record.stages
@@ -22,8 +21,6 @@ def write_model_card(record: Record) -> None:
         if "text/markdown" in output.get("data", {})
     ]
     if not texts:
-        path.unlink(missing_ok=True)  # of a model that is being replaced
+        (record.folder / CARD).unlink(missing_ok=True)  # of a model that is being replaced
         return
-    temporary = path.with_name(f".{CARD}.new")
-    temporary.write_text(texts[-1], encoding="utf-8")
-    temporary.replace(path)
+    record.write(CARD, texts[-1])

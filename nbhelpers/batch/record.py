@@ -80,9 +80,13 @@ class Record:
     def save(self) -> None:
         """Write ``run.json``; a reader sees the old one or the new one, never half of one."""
         content = {name: value for name, value in asdict(self).items() if name != "folder"}
-        temporary = self.folder / ".run.json.new"
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(self.folder / "run.json")
+        self.write("run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the folder, whole or not at all."""
+        temporary = self.folder / f".{name}.new"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self.folder / name)
 
     @classmethod
     def load(cls, folder: Path) -> Record:

@@ -68,9 +68,7 @@ def write_report(record: Record, resume: str = "") -> Path:
         sections=[section for stage in record.stages if (section := _section(record.folder, stage))],
     )
     path = record.folder / "index.html"
-    temporary = record.folder / ".index.html.new"
-    temporary.write_text(_URL.sub(_without_secrets, page), encoding="utf-8")
-    temporary.replace(path)
+    record.write(path.name, _URL.sub(_without_secrets, page))
     return path
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from nbhelpers.batch.clean import bytes_in
 from nbhelpers.errors import StoreError
-from nbhelpers.local.processes import RUNNING, settle
+from nbhelpers.local.processes import RUNNING, settle_all
 from nbhelpers.local.store import Store, datasets, models, runs, slots
 
 #: What a workspace folder consists of. Anything else that lies there is not ours to remove.
@@ -109,12 +109,6 @@ def count(store: Store) -> dict[str, int]:
         "child runs": kinds.count("child"),
         "models": len(store.all(sa.select(models.c.digest))),
     }
-
-
-def settle_all(store: Store) -> None:
-    """End the runs whose worker is gone."""
-    for row in store.all(sa.select(runs.c.id).where(runs.c.kind == "pipeline", runs.c.status.in_(RUNNING))):
-        settle(store, row["id"])
 
 
 def plan_removal(store: Store, days: float) -> Plan:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from nbhelpers.errors import UserErrorException, nearest
 from nbhelpers.local.display import text_table
-from nbhelpers.local.processes import RUNNING, settle
+from nbhelpers.local.processes import RUNNING, settle_all
 from nbhelpers.local.store import Store, experiments, runs
 from nbhelpers.metrics import greater_is_better
 
@@ -104,8 +104,7 @@ def list_runs(store: Store, experiment: str | None = None, limit: int | None = N
     if experiment is not None:
         _check_experiment(store, experiment)
         wanted &= runs.c.experiment == experiment
-    for row in store.all(sa.select(runs.c.id).where(wanted, runs.c.status.in_(RUNNING))):
-        settle(store, row["id"])
+    settle_all(store)
     step = runs.alias("step")
     columns = (runs, step.c.id.label("step_id"), step.c.status.label("step_status"), step.c.properties.label("facts"))
     both = sa.select(*columns).join(step, step.c.parent_id == runs.c.id).where(wanted)

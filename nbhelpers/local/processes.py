@@ -126,6 +126,12 @@ def settle(store: Store, run_id: str) -> None:
         finish(store, run_id, "Failed", {"code": "WorkerLost", "message": loss})
 
 
+def settle_all(store: Store) -> None:
+    """End the runs whose worker is gone."""
+    for row in store.all(sa.select(runs.c.id).where(runs.c.kind == "pipeline", runs.c.status.in_(RUNNING))):
+        settle(store, row["id"])
+
+
 def _loss(row: sa.RowMapping) -> str | None:
     """Why the worker of a run that has not ended counts as gone; None while it does not."""
     if row["status"] not in RUNNING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,15 @@ def find_reusable(
         first = running[-1]  # the later ones wait for it themselves
         return Reuse(f"waits for run {first['parent_id']}, which is at work on the same", running=first)
     for row in store.all(same.where(runs.c.status.in_(("Failed", "Canceled")) | _HAS_LOST)):
-        if any(child.status == "Completed" for child in finished_children(store, row["id"]).values()):
-            return continued(store, row)
+        finished = finished_children(store, row["id"]).values()
+        if any(child.status == "Completed" for child in finished):
+            return continued(row, finished)
     return Reuse(_why_new(store, step, parts))
 
 
-def continued(store: Store, row: sa.RowMapping) -> Reuse:
-    """What a run takes over that goes on where another one stopped, whose step has this row."""
-    kept = sum(not child.lost for child in finished_children(store, row["id"]).values())
+def continued(row: sa.RowMapping, finished: Iterable[automl.Child]) -> Reuse:
+    """What a run takes over that goes on where another one stopped: its step's row, and its finished children."""
+    kept = sum(not child.lost for child in finished)
     how = "was cancelled" if row["error"] == CANCELED else "failed"
     if row["status"] == "Finished":
         how = "lost processes of child runs"

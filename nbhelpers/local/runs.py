@@ -327,6 +327,7 @@ class PipelineRun(PipelinePart):
             The run goes on, or has finished, or another one does its work; or the engine or a package has changed
             since, so that the children would not fit together.
         """
+        from nbhelpers.local.children import finished_children
         from nbhelpers.local.pipeline import submit_definition
         from nbhelpers.local.reuse import changes, continued, find_later, fingerprint_parts
 
@@ -350,7 +351,8 @@ class PipelineRun(PipelinePart):
                 f"Run {self.id} cannot be continued, since these changed: {', '.join(changed)}.",
                 "submit the pipeline again, which trains all of it anew",
             )
-        return submit_definition(self.experiment, definition, self.tags, reuse=continued(self._store, row))
+        reuse = continued(row, finished_children(self._store, row["id"]).values())
+        return submit_definition(self.experiment, definition, self.tags, reuse=reuse)
 
     def get_steps(self) -> Iterator[AutoMLRun]:
         """The runs of the steps."""

@@ -73,6 +73,14 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 def worker_pid(run: PipelineRun) -> int:
     row = run.experiment.workspace.store.one(sa.select(runs.c.pid).where(runs.c.id == run.id))
     assert row is not None

@@ -21,7 +21,7 @@ from nbhelpers.local.pool import SlotPool
 from nbhelpers.local.slots import Slots
 from nbhelpers.local.store import slots
 
-from .faults import wait_until
+from .faults import is_gone, wait_until
 from .test_slots import running
 
 
@@ -78,14 +78,6 @@ class Awkward(Exception):
 
 def raise_awkward(_data: Any) -> None:
     raise Awkward("out of ", "luck")
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def test_tasks_share_the_training_data_as_a_memory_mapped_file(make_pool: Callable[..., Any], tmp_path: Path) -> None:

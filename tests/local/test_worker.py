@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -26,7 +25,7 @@ from nbhelpers.local import (
 from nbhelpers.local.slots import Slots
 
 from .conftest import bank_like
-from .faults import wait_until, worker_pid
+from .faults import is_gone, wait_until, worker_pid
 from .test_slots import running
 
 
@@ -48,7 +47,7 @@ def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
     assert run.wait_for_completion(raise_on_error=False) == "Canceled"
     assert '"code": "Canceled"' in capsys.readouterr().out
     assert step.get_status() == "Canceled"
-    wait_until(lambda: not is_running(pid))
+    wait_until(lambda: is_gone(pid))
     assert "Running" not in {child.get_status() for child in step.get_children()}
     assert has_finished_child(run)
     with pytest.raises(ModelError, match="is Canceled, and keeps no model"):
@@ -59,14 +58,6 @@ def test_cancelling_ends_the_run_and_its_process_and_keeps_its_children(
 
 def has_finished_child(run: PipelineRun) -> bool:
     return any(child.get_status() == "Completed" for step in run.get_steps() for child in step.get_children())
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def facts(run: PipelineRun) -> list[object]:
