@@ -88,6 +88,18 @@ def greater_is_better(name: str) -> bool:
     return not (name == "log_loss" or "error" in name)
 
 
+def number_text(value: float) -> str:
+    """A number for a reader, of any size: 12, 0.1657, 1,794.5, 3.16e-09.
+
+    Fractions have four places, from a thousand on one; very small and very large ones have three digits.
+    """
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{int(value):,}"  # -0.0 is 0
+    if 0.001 <= abs(value) < 1e9:
+        return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
+    return f"{value:.3g}"
+
+
 def classification_metrics(
     y_true: npt.ArrayLike, probabilities: npt.ArrayLike, classes: npt.ArrayLike, ranking: Sequence[str] = _RANKING
 ) -> dict[str, float]:

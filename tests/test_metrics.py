@@ -309,3 +309,23 @@ def test_micro_auc_of_two_classes_pools_both_columns():
     both = np.column_stack([1 - label_binarize(truth, classes=[0, 1]), label_binarize(truth, classes=[0, 1])])
     expected = sk.roc_auc_score(both.ravel(), p.ravel())
     assert metrics.classification_metrics(truth, p, [0, 1])["AUC_micro"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (-0.0, "0"),
+        (12.0, "12"),
+        (0.16567, "0.1657"),
+        (-45.2231, "-45.2231"),
+        (1794.541, "1,794.5"),
+        (3_000_000.0, "3,000,000"),
+        (3.16431e-9, "3.16e-09"),
+        (-0.00068291, "-0.000683"),
+        (2.9341e12, "2.93e+12"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_number_of_any_size_can_be_read(value, text):
+    assert metrics.number_text(value) == text

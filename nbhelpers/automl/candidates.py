@@ -72,6 +72,8 @@ def steps_of(candidate: Candidate, task: str, categorical: list[int], threads: i
         case "RandomForest":
             forest = RandomForestClassifier if classify else RandomForestRegressor
             estimator = forest(n_jobs=threads, **candidate.parameters)
+            if not classify:  # trees do not split a target whose variance is below 2e-16, as one around 1e-9
+                estimator = TransformedTargetRegressor(estimator, transformer=StandardScaler())
         case "LogisticRegression":
             estimator = LogisticRegression(max_iter=1000, **candidate.parameters)
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,12 +167,23 @@ def check_rows(train: pd.DataFrame, rows: pd.DataFrame) -> None:
     Raises
     ------
     DataError
-        The first column with a value of another kind.
+        The first column with a value of another kind, or the table has no column that a model can use.
     """
-    for name in train.columns:
-        kind = kind_of(train[name])
-        if kind != "string" and purpose_of(train[name], kind) in USED:  # anything can be read as text
-            read(rows[name], kind)
+    kinds = {name: kind_of(train[name]) for name in train.columns}
+    used = [name for name, kind in kinds.items() if purpose_of(train[name], kind) in USED]
+    require_used(used)
+    for name in used:
+        if kinds[name] != "string":  # anything can be read as text
+            read(rows[name], kinds[name])
+
+
+def require_used(columns: Collection[Any]) -> None:
+    """Refuse to go on without a column that a model can use."""
+    if not columns:
+        raise DataError(
+            "No column can be learned from: each is empty, constant, or text that hardly ever repeats.",
+            "Add columns that vary from row to row and have values that repeat or are numbers.",
+        )
 
 
 def strings(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -179,9 +191,11 @@ def strings(column: pd.Series[Any]) -> pd.Series[Any]:
 
     A whole float is written like the int that it was before a missing value made the column one of floats.
     """
-    values = column.astype(object)
-    texts = values.map(_text, na_action="ignore").where(values.notna(), None)
-    return texts.where(texts.str.strip() != "", None) if len(texts.dropna()) else texts
+    # Plain Python: a model is mostly asked for a few rows, for which pandas' own operations take ten times as long.
+    pairs = zip(column.astype(object), column.isna(), strict=True)
+    texts = ("" if missing else _text(value) for value, missing in pairs)
+    kept = [text if text.strip() else None for text in texts]
+    return pd.Series(kept, index=column.index, name=column.name, dtype=object)
 
 
 def _text(value: Any) -> str:
@@ -209,6 +223,8 @@ def _times(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _refuse(column: pd.Series[Any], unread: pd.Series[Any], why: str) -> None:
     """Refuse a column with a value that is there and was not understood."""
+    if not unread.any():
+        return
     wrong = column[unread.to_numpy(dtype=bool) & strings(column).notna().to_numpy()]
     wrong = wrong[[str(value).lower() != "nan" for value in wrong]]
     if len(wrong):

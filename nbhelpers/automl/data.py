@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nbhelpers.automl.columns import LARGEST, read, strings
+from nbhelpers.automl.columns import LARGEST, kind_of, read, strings
 from nbhelpers.automl.featurize import DataTransformer
 from nbhelpers.automl.folds import assign_folds, count_folds
 from nbhelpers.automl.settings import Settings
@@ -81,17 +81,12 @@ def prepare(X: pd.DataFrame, y: pd.Series[Any], settings: Settings) -> tuple[Dat
             "Fill in or drop these rows, or set exclude_nan_labels=True to leave them out.",
         )
     X, y = X[labeled], y[labeled]
-    if len(X) < _LEAST_ROWS:
-        raise DataError(
-            f"There are {len(X):,} rows with a label, which is too few to train and judge a model.",
-            f"Give at least {_LEAST_ROWS} rows.",
-        )
+    labels, classes, target = read_label(y, settings.task)
     if len(X) < 2 * (settings.n_cross_validations or 0):
         raise DataError(
             f"n_cross_validations={settings.n_cross_validations} is too many folds for {len(X):,} rows with a label.",
             f"Give at most {len(X) // 2}, so that each fold has two rows.",
         )
-    labels, classes, target = read_label(y, settings.task)
     transformer = DataTransformer(settings.featurization)
     matrix = transformer.fit_transform(X)
     n_folds = settings.n_cross_validations or count_folds(len(X))
@@ -124,6 +119,16 @@ def read_label(y: pd.Series[Any], task: str) -> tuple[npt.NDArray[Any], npt.NDAr
     """
     if y.empty:
         raise DataError(f"The label {y.name!r} is missing in every row.", "Choose another label column.")
+    if len(y) < _LEAST_ROWS:
+        raise DataError(
+            f"There are {len(y):,} rows with a label to train on, which is too few to train and judge a model.",
+            f"Give at least {_LEAST_ROWS} of them.",
+        )
+    if kind_of(y) == "datetime" and (task == "regression" or y.nunique() > len(y) / 2):
+        raise DataError(
+            f"The label {y.name!r} holds points in time, which cannot be predicted.",
+            "Choose another label, or make a number of it, such as the days since the first date.",
+        )
     if task == "classification":
         return _classes(y)
     values = _values(y)
@@ -150,9 +155,15 @@ def _classes(y: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt
             "Choose another label column, or add rows of another class.",
         )
     if len(classes) > len(y) / 2:
+        problem = f"The label {y.name!r} has {len(classes):,} different values in {len(y):,} rows"
+        if kind_of(y) == "number":
+            raise DataError(
+                f"{problem}.", "Use task='regression' for a quantity, or choose a label with values that repeat."
+            )
+        text = next(value for value in labels if pd.isna(pd.to_numeric(value, errors="coerce")))
         raise DataError(
-            f"The label {y.name!r} has {len(classes):,} different values in {len(y):,} rows.",
-            "Use task='regression' for a quantity, or choose a label with values that repeat.",
+            f"{problem}; as text, since {str(text)!r} is no number.",
+            "Choose a label with values that repeat; for a quantity, correct what is no number, or leave it empty.",
         )
     if np.sort(counts)[-2] < 2:
         raise DataError(
@@ -170,7 +181,7 @@ def _values(y: pd.Series[Any]) -> npt.NDArray[Any]:
     except DataError as error:
         raise DataError(
             f"The label {y.name!r} cannot be predicted as a quantity: {error.problem}",
-            "Use task='classification', or choose a label of numbers.",
+            "Correct what is no number, or leave it empty; or use task='classification', or another label.",
         ) from None
     if np.isnan(values).any():
         raise DataError(f"The label {y.name!r} holds an infinite value.", "Correct or drop these rows.")

@@ -12,7 +12,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from nbhelpers.automl.columns import DATE_PARTS, USED, Column, date_parts, kind_of, purpose_of, read
+from nbhelpers.automl.columns import DATE_PARTS, USED, Column, date_parts, kind_of, purpose_of, read, require_used
 from nbhelpers.errors import DataError
 
 #: Columns that a text becomes.
@@ -72,11 +72,7 @@ class DataTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = len(frame.columns)
         self.texts_: dict[str, Pipeline] = {}
         self.columns_ = [self._decide(frame[name]) for name in frame.columns]
-        if not any(column.purpose in USED for column in self.columns_):
-            raise DataError(
-                "No column can be learned from: each is empty, constant, or text that hardly ever repeats.",
-                "Add columns that vary from row to row and have values that repeat or are numbers.",
-            )
+        require_used([column for column in self.columns_ if column.purpose in USED])
         names = self._names()
         self.categorical_ = [i for i, (column, _) in enumerate(names) if column.purpose.startswith("Categorical")]
         return self.transform(frame)
@@ -176,8 +172,8 @@ def _with_names(X: Any) -> pd.DataFrame:
 
 def _codes(texts: npt.NDArray[Any], categories: list[str]) -> npt.NDArray[np.float64]:
     """Positions of texts among the categories; NaN for others."""
-    codes = pd.Categorical(texts, categories=categories).codes.astype(float)
-    return np.where(codes < 0, np.nan, codes)
+    codes = {category: code for code, category in enumerate(categories)}
+    return np.array([codes.get(text, np.nan) for text in texts], dtype=float)
 
 
 def _documents(texts: npt.NDArray[Any]) -> list[str]:

@@ -18,15 +18,15 @@ _MOST_CLASSES = 20
 def infer_task(label: pd.Series[Any]) -> str:
     """The task that a label suggests.
 
-    Numbers with fractions, or with more than 20 different values, make a "regression", anything else a
-    "classification".
+    Numbers with fractions, with more than 20 different values, or with another value in most rows make a
+    "regression", anything else a "classification".
     """
     values = label.dropna()
     if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
         return "classification"
     numbers = values.to_numpy(dtype=float)
     whole = bool((numbers == np.floor(numbers)).all())
-    return "classification" if whole and values.nunique() <= _MOST_CLASSES else "regression"
+    return "classification" if whole and values.nunique() <= min(_MOST_CLASSES, len(values) / 2) else "regression"
 
 
 def count_folds(n_rows: int) -> int:

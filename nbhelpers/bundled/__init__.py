@@ -37,6 +37,8 @@ class Bundle:
         "classification" or "regression".
     description : str
         What the rows are, in one or two sentences for a reader; says so if they are synthetic.
+    synthetic : bool
+        Whether the rows were drawn by a program.
     citation : str
         Source and licence of the original.
     """
@@ -47,6 +49,7 @@ class Bundle:
     label: str
     task: str
     description: str
+    synthetic: bool
     citation: str
 
 
@@ -76,6 +79,7 @@ def bundled_data(name: str) -> Bundle:
             "Synthetic twin of the UCI Bank Marketing table: telephone calls of a Portuguese bank from 2008 to 2010,"
             " and whether the client subscribed a term deposit (y). Drawn from aggregated figures, not from persons."
         ),
+        synthetic=True,
         citation=(
             "Original: S. Moro, P. Cortez, P. Rita (2014), Bank Marketing, UCI Machine Learning Repository,"
             " https://doi.org/10.24432/C5K306, CC BY 4.0."

@@ -2,7 +2,7 @@
 
 =========== ============================================================================
 ``live``     a run while it is at work
-``runs``     find a finished run, its AutoML step and its children
+``runs``     find a finished run, its AutoML step and its children; a published pipeline
 ``tables``   tables about the children of a run: leaderboard, members, metrics
 ``plots``    pictures of the search
 ``testing``  the best model on rows it has not seen
@@ -22,10 +22,10 @@ from typing import Any
 _MODULES = {
     "card": ("model_card",),
     "columns": ("plot_columns",),
-    "data": ("data_checks", "label_balance", "plot_label", "profile"),
+    "data": ("data_checks", "describe", "label_balance", "plot_label", "profile"),
     "live": ("watch",),
     "plots": ("plot_algorithms", "plot_scores", "plot_tradeoff"),
-    "runs": ("automl_step", "find_run"),
+    "runs": ("automl_step", "find_published", "find_run"),
     "report": ("TestReport",),
     "tables": ("ensemble", "guardrails", "leaderboard", "metrics_table", "timeline", "verdict"),
     "testing": ("predict", "test_report"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from nbhelpers.metrics import number_text
 from nbhelpers.results.report import TestReport
 from nbhelpers.results.runs import automl_step
 from nbhelpers.results.tables import ensemble, guardrails, leaderboard
@@ -78,7 +79,8 @@ def _data(run: Any) -> str:
     registered = run.experiment.workspace.datasets
     if name in registered and str(registered[name].version) == version and registered[name].description:
         text += f" {registered[name].description}"
-    return text
+    name, _, version = run.tags.get("test_dataset", "").rpartition(":")
+    return f"{text}\n\nTested on `{name}`, version {version}." if name else text
 
 
 def _training(run: Any, report: TestReport) -> str:
@@ -113,8 +115,10 @@ def _limits(run: Any, report: TestReport) -> list[str]:
     answers = f"one of {', '.join(map(str, report.classes))}" if report.classes else "a number"
     checks, alerts = report.checks(), guardrails(run)
     limits = []
-    if "synthetic" in _data(run).lower():
-        limits.append("The training data is synthetic: what the model says of real cases was not measured.")
+    if "synthetic" in run.tags:
+        limits.append(
+            "The training data is synthetic: only a test on real data tells how the model does on real cases."
+        )
     for _, row in checks[checks["status"] != "passed"].iterrows():
         limits.append(f"{row['check']} ({row['status']}): {row['finding']}")
     for _, row in alerts[alerts["status"] != "Passed"].iterrows():
@@ -122,7 +126,7 @@ def _limits(run: Any, report: TestReport) -> list[str]:
     limits.append("Not examined: whether it is fair to groups of people, and how it does at other times and places.")
     return [
         f"It predicts `{report.label}` ({answers}) for rows like those it was trained on, with the columns {named}.",
-        "What the checks of this run noticed, or could not look at:",
+        "Known limits, and what the checks of this run noticed or could not look at:",
         "\n".join(f"- {limit}" for limit in limits),
         f"Passed: {', '.join(checks.loc[checks['status'] == 'passed', 'check']) or 'none'}.",
     ]
@@ -166,9 +170,9 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value in a cell of a table: fractions to four places, what is missing left empty."""
+    """A value in a cell of a table; what is missing is left empty."""
     if value is None or value is pd.NA or value != value:  # NaN
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4f}"
+        return number_text(value)
     return str(value).replace("|", r"\|").replace("\n", " ")

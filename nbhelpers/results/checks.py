@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nbhelpers.errors import DataError
+from nbhelpers.metrics import greater_is_better, number_text
 from nbhelpers.results.frames import SentenceFrame
 
 #: The smallest class is called rare up to this share of the largest (as in the guardrail for class balancing).
@@ -40,25 +41,32 @@ def imbalance(code: str, counts: Mapping[Any, int]) -> Check:
         return Check(code, "class balance", True, f"Only one class occurs: {', '.join(present) or 'none'}.")
     small, large = min(present, key=lambda name: present[name]), max(present, key=lambda name: present[name])
     share = present[small] / present[large]
-    finding = f"The smallest class, {small}, has {present[small]:,} rows: {share:.1%} of the largest, {large}."
+    if share == 1:
+        return Check(code, "class balance", False, f"Each of the {len(present)} classes has {present[small]:,} rows.")
+    rows = "1 row" if present[small] == 1 else f"{present[small]:,} rows"
+    finding = f"The smallest class, {small}, has {rows}: {share:.1%} of the largest, {large}."
     if share <= IMBALANCE:
         finding += " Accuracy says little here; look at AUC, average precision and recall."
     return Check(code, "class balance", share <= IMBALANCE, finding)
 
 
-def allowed_gap(fold_std: float) -> float:
-    """By how much a test may be worse than validation: 0.02, or three standard deviations of the folds if more."""
-    return max(0.02, 3 * (0.0 if pd.isna(fold_std) else fold_std))
+def allowed_gap(metric: str, validation: float, fold_std: float) -> float:
+    """By how much a test may be worse than validation.
+
+    0.02 of a score; of an error, which has no scale of its own, a tenth of the value in validation; and if that is
+    more, three standard deviations of the folds.
+    """
+    least = 0.02 if greater_is_better(metric) else 0.1 * validation
+    return max(least, 3 * (0.0 if pd.isna(fold_std) else fold_std))
 
 
-def overfit(code: str, metric: str, gap: float, fold_std: float) -> Check:
-    """Noticed: the test is worse than validation by more than `allowed_gap`."""
+def overfit(code: str, metric: str, gap: float, allowed: float) -> Check:
+    """Noticed: the test is worse than validation by more than is allowed, see `allowed_gap`."""
     title = "over-fit gap"
     if pd.isna(gap):
         return Check(code, title, None, f"{metric} is not known for both validation and test.")
-    allowed = allowed_gap(fold_std)
-    worse = f"{abs(gap):.4f} {'worse' if gap > 0 else 'better'}" if abs(gap) >= 0.00005 else "not different"
-    finding = f"{metric} on the test set is {worse} than in validation; up to {allowed:.3f} worse is within the spread."
+    worse = f"{number_text(abs(gap))} {'worse' if gap > 0 else 'better'} than"
+    finding = f"{metric} on the test set is {worse} in validation; up to {number_text(allowed)} worse passes."
     return Check(code, title, gap > allowed, finding)
 
 
@@ -77,7 +85,7 @@ def leakage(code: str, importance: pd.DataFrame) -> Check:
         finding += ", and it is known only after the call: leave it out of a model that decides whom to call."
         return Check(code, title, True, finding)
     noticed = bool(share > 0.5 and len(gains) > 1)
-    finding += "; make sure that it is known at the time of predicting." if noticed else ", less than half of it."
+    finding += "; make sure that it is known at the time of predicting." if noticed else ", no more than half of it."
     return Check(code, title, noticed, finding)
 
 

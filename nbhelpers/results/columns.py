@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
 from nbhelpers.errors import DataError
-from nbhelpers.results.charts import MAX_CLASSES
+from nbhelpers.results.charts import MAX_CLASSES, far_note, near
 from nbhelpers.results.frames import as_frame, has_value, plain, require_column
 from nbhelpers.results.models import read_truth
-from nbhelpers.results.style import BARS, BLUE, INK, canvas, looks
+from nbhelpers.results.style import BARS, BLUE, INK, canvas, looks, short
 
 #: A number with more values than this is drawn along an axis; else each value has a row of its own.
 _VALUES = 10
@@ -52,27 +52,39 @@ def plot_columns(frame: Any, label: str, task: str, top: int = 9) -> Figure:
     table = table[has_value(table[label])].reset_index(drop=True)
     if table.empty or table.shape[1] < 2:
         raise DataError("The table has no labelled rows with other columns.", "give a table with rows and columns.")
-    truth = pd.Series(read_truth(table[label], None)) if task == "regression" else plain(table[label]).map(str)
+    shown = np.ones(len(table), dtype=bool)
+    if task == "regression":
+        truth = pd.Series(read_truth(table[label], None))
+        shown = near(truth)
+        what = f"{label} by the values of"
+    else:
+        truth = plain(table[label]).map(str)
+        classes = truth.unique()
+        truth = truth.map(dict(zip(classes, short(classes), strict=True)))
+        many = f" ({MAX_CLASSES} most frequent of {len(classes)})" if len(classes) > MAX_CLASSES else ""
+        what = f"Distribution by class of {label}{many}:"
     codes = _codes(truth)
     features = {str(name): _readable(column) for name, column in table.drop(columns=label).items()}
     told = {name: mutual_info_score(_codes(column), codes) for name, column in features.items()}
     names = sorted(told, key=lambda name: -told[name])[:top]
     which = "all columns" if len(names) == len(features) else f"{len(names)} of {len(features)} columns"
-    what = f"{label} by the values of" if task == "regression" else f"Distribution by class of {label}:"
     title = f"{what} {which}, those that tell most about it first"
+    title = "; ".join(filter(None, (title, far_note(shown))))
     columns = min(3, len(names))
     with canvas(f"{title}: {', '.join(names)}.", columns, -(-len(names) // columns), 4.2, 2.7) as (figure, panels):
         figure.suptitle(title, x=0.01, ha="left")
         for axes, name in zip(panels, names, strict=False):
-            axes.set_title(name)
+            axes.set_title(short([name], 40)[0])
             if task == "regression":
-                _draw_label(axes, features[name], truth, label)
+                _draw_label(axes, features[name][shown], truth[shown], label)
             else:
                 _draw_classes(axes, features[name], truth)
         for axes in panels[len(names) :]:
             axes.remove()
         if keys := next(filter(all, (axes.get_legend_handles_labels() for axes in panels)), None):
-            figure.legend(*keys, loc="outside lower left", ncols=MAX_CLASSES)
+            # So many names of this length fit side by side, at a tenth of an inch a letter.
+            ncols = int(4.2 * columns / (0.6 + 0.1 * max(map(len, keys[1]))))
+            figure.legend(*keys, loc="outside lower left", ncols=max(1, ncols))
     return figure
 
 
@@ -84,8 +96,10 @@ def _readable(column: pd.Series[Any]) -> pd.Series[Any]:
         return column.astype(float).replace([np.inf, -np.inf], np.nan)
     values = plain(column)
     counts = values.value_counts()
-    kept = counts.sort_index().index if is_numeric_dtype(values) else counts.index[:_VALUES]
-    names = {value: f"{value:.6g}" if isinstance(value, float) else str(value)[:18] for value in kept}
+    least = 1 if len(counts) <= _VALUES else 2  # of many values, those of a single row say nothing: free text, names
+    kept = counts.sort_index().index if is_numeric_dtype(values) else counts.index[counts >= least][:_VALUES]
+    texts = short((f"{value:.6g}" if isinstance(value, float) else value for value in kept), 18)
+    names = dict(zip(kept, texts, strict=True))
     text = values.map(lambda value: names.get(value, _OTHER), na_action="ignore").astype(object).fillna(_MISSING)
     order = [*dict.fromkeys(names.values()), _OTHER, _MISSING]
     return text.astype(pd.CategoricalDtype(order)).cat.remove_unused_categories()
@@ -128,6 +142,7 @@ def _draw_label(axes: Axes, column: pd.Series[Any], truth: pd.Series[Any], label
     if is_numeric_dtype(column):
         chosen = column.sample(min(_POINTS, len(column)), random_state=0).index
         axes.scatter(column[chosen], truth[chosen], s=8, color=BLUE, alpha=0.4)
+        axes.ticklabel_format(axis="x", useOffset=False)  # 2024.3, and not 0.3 with 2024 in a corner
         axes.set_ylabel(label)
     else:
         _draw_boxes(axes, {name: truth[column == name] for name in column.cat.categories})

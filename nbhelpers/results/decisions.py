@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nbhelpers.results.frames import SentenceFrame
 from nbhelpers.results.models import Array
 
 _SHARES = (0.5, 0.8, 0.9, 0.95)
@@ -26,7 +27,7 @@ def threshold_table(positive: Array, probabilities: Array, miss_cost: float) -> 
     thresholds = np.array([np.inf, *-given.index])
     alarms, hits = np.array([0, *given["rows"]]), np.array([0, *given["hits"]])
     positives = int(positive.sum())
-    table = pd.DataFrame(
+    table = SentenceFrame(
         {
             "threshold": thresholds,
             "alarms": alarms,
@@ -47,4 +48,4 @@ def limits_table(truth: Array, predictions: Array) -> pd.DataFrame:
     """The absolute error that a share of the rows stays within; see `TestReport.error_limits`."""
     errors = {"model": np.abs(truth - predictions), "always the mean": np.abs(truth - truth.mean())}
     index = pd.Index([f"{share:.0%}" for share in _SHARES], name="share of rows")
-    return pd.DataFrame({name: np.quantile(error, _SHARES) for name, error in errors.items()}, index=index)
+    return SentenceFrame({name: np.quantile(error, _SHARES) for name, error in errors.items()}, index=index)

@@ -11,21 +11,25 @@ import pandas as pd
 from pandas.api.types import is_float_dtype
 
 from nbhelpers.errors import DataError, nearest
+from nbhelpers.metrics import number_text
+
+_ROWS = ("display.max_rows", 100, "display.min_rows", 60)
+_SHOWN = (*_ROWS, "display.max_colwidth", None, "display.float_format", number_text)
 
 
 class SentenceFrame(pd.DataFrame):
-    """A data frame with sentences in it, which a notebook shows in full instead of their first 50 letters."""
+    """A data frame that a notebook shows with its sentences in full, and its numbers as in `number_text`."""
 
     @property
     def _constructor(self) -> type[SentenceFrame]:
         return SentenceFrame
 
     def __repr__(self) -> str:
-        with pd.option_context("display.max_colwidth", None):
+        with pd.option_context(*_SHOWN):
             return super().__repr__()
 
     def _repr_html_(self) -> str | None:
-        with pd.option_context("display.max_colwidth", None):
+        with pd.option_context(*_SHOWN):
             return super()._repr_html_()  # type: ignore[no-any-return, misc]
 
 

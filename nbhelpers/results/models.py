@@ -115,7 +115,7 @@ def read_truth(label: pd.Series[Any], classes: list[Any] | None) -> Array:
     places |= {name: k for k, name in enumerate(classes)}
     codes = label.astype(object).map(lambda value: places.get(value, places.get(_text(value))))
     if codes.isna().any():
-        known = ", ".join(map(repr, classes))
+        known = ", ".join(map(repr, classes[:20])) + (", …" if len(classes) > 20 else "")
         raise _bad_label(label[codes.isna()], "which training never saw", f"use the classes of training: {known}.")
     return codes.to_numpy(dtype=int)
 

@@ -12,10 +12,17 @@ from matplotlib.figure import Figure
 from nbhelpers.errors import UserErrorException
 from nbhelpers.metrics import greater_is_better
 from nbhelpers.results import charts, checks, decisions
+from nbhelpers.results.frames import SentenceFrame
 from nbhelpers.results.models import Array, BestModel
 
 #: Rows that the model predicts in one call for the importances: many short calls take much longer.
 _ROWS_A_CALL = 20_000
+#: Of more features only these, the most important ones by a first shuffle, are shuffled again.
+_REPEATED = 20
+#: Of several classes, the thresholds are those of one with so many test rows: of fewer, a table says nothing.
+_ROWS_FOR_THRESHOLD = 10
+#: Least and most test rows for the importances if not told, and how many features x classes x rows to stay below.
+_LEAST_SAMPLE, _MOST_SAMPLE, _VALUES = 250, 2000, 80_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +40,8 @@ class TestReport:
         All scalar metrics of the task on the test rows.
     comparison : DataFrame
         By metric (the primary one first): ``validation`` (mean over the folds, or of the hold-out), ``test``,
-        ``gap``: by how much the test is worse, whichever direction is better (below zero it is better), and ``flag``:
-        "worse" where the gap is more than 0.02, or three standard deviations of the primary metric's folds if that is
-        more; of log_loss and of errors in the unit of the label, more than a tenth of the value in validation.
+        ``gap``: by how much the test is worse, whichever direction is better (below zero it is better), ``allowed``:
+        by how much it may be (see `nbhelpers.results.checks.allowed_gap`), and ``flag``: "worse" where it is by more.
     confusion : DataFrame or None
         By true class: the rows, and their share of the true class, for each predicted class.
     split : DataFrame
@@ -58,8 +64,7 @@ class TestReport:
     _output: Array = field(repr=False)
     _rows: Array = field(repr=False)
     _overlap: checks.Check = field(repr=False)
-    _fold_std: float = field(repr=False)
-    _importances: dict[tuple[int, int, int], pd.DataFrame] = field(default_factory=dict, repr=False)
+    _importances: dict[tuple[int, int | None, int], pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         line = self.comparison.loc[self.primary_metric]
@@ -113,7 +118,8 @@ class TestReport:
         miss_cost : float
             What a missed positive row costs, as a multiple of what a false alarm costs.
         positive : label, optional
-            The class that is looked for; default: the second of two, else the rarest one in the test set.
+            The class that is looked for; default: the second of two, else the rarest one with ten rows in the test
+            set (where none has so many, the second most frequent).
 
         Returns
         -------
@@ -127,7 +133,9 @@ class TestReport:
             raise UserErrorException(f"A missed row cannot cost {miss_cost!r}.", "give a miss_cost above zero.")
         if positive is None:
             counts = np.bincount(self._truth, minlength=len(self.classes))
-            place = 1 if len(self.classes) == 2 else int(np.where(counts, counts, len(self._truth)).argmin())
+            rarest_first = counts.argsort(kind="stable")
+            enough = [int(place) for place in rarest_first if counts[place] >= _ROWS_FOR_THRESHOLD]
+            place = 1 if len(self.classes) == 2 else (enough or rarest_first.tolist()[-2:])[0]
         elif positive in self.classes:
             place = self.classes.index(positive)
         else:
@@ -177,24 +185,27 @@ class TestReport:
             names = np.asarray(self.classes, dtype=object)
             predicted = names[self._output.argmax(axis=1)]
             facts = {"true": names[self._truth], "predicted": predicted, "probability": probability}
-        table = pd.concat([pd.DataFrame(facts), shown], axis=1).iloc[order]
+        table = SentenceFrame(pd.concat([pd.DataFrame(facts), shown], axis=1)).iloc[order]
         return table.set_axis(pd.Index(self._rows[order], name="row"))
 
-    def importance(self, n_repeats: int = 5, sample: int = 2000, seed: int = 0) -> pd.DataFrame:
+    def importance(self, n_repeats: int = 5, sample: int | None = None, seed: int = 0) -> pd.DataFrame:
         """Permutation importance: by how much the primary metric gets worse when a feature is shuffled.
 
         Parameters
         ----------
         n_repeats : int
-            How often each feature is shuffled.
-        sample : int
-            Number of test rows to use, drawn at random if there are more.
+            How often each feature is shuffled. Of more than 20 features each is shuffled once, and only the 20 that
+            this shows as the most important ones are shuffled so often.
+        sample : int, optional
+            Number of test rows to use, drawn at random if there are more; default: 2,000, or with many features or
+            classes fewer, but at least 250.
         seed : int
 
         Returns
         -------
         DataFrame
-            feature, importance (mean over the repeats) and std, the most important feature first.
+            feature, importance (mean over the repeats) and std (missing after a single shuffle), the most important
+            feature first.
         """
         key = (n_repeats, sample, seed)
         if key not in self._importances:
@@ -210,7 +221,7 @@ class TestReport:
         gap = self.comparison["gap"][self.primary_metric]
         missing, rows = self.split["without_label"]["test"], self.split["rows"]["test"]
         found = [
-            checks.overfit("NB002", self.primary_metric, gap, self._fold_std),
+            checks.overfit("NB002", self.primary_metric, gap, self.comparison["allowed"][self.primary_metric]),
             checks.leakage("NB003", self.importance()),
             self._overlap,
             checks.labelled("NB006", missing, rows),
@@ -223,8 +234,11 @@ class TestReport:
             found.append(checks.baseline("NB005", "accuracy", self.metrics["accuracy"], counts.max() / counts.sum()))
         return checks.check_table(sorted(found, key=lambda check: check.code))
 
-    def _permute(self, n_repeats: int, sample: int, seed: int) -> pd.DataFrame:
+    def _permute(self, n_repeats: int, sample: int | None, seed: int) -> pd.DataFrame:
         rng = np.random.default_rng(seed)
+        if sample is None:
+            width = self._features.shape[1] * max(2, len(self.classes or ()))
+            sample = min(_MOST_SAMPLE, max(_LEAST_SAMPLE, _VALUES // width))
         chosen = np.sort(rng.permutation(len(self._truth))[:sample])
         features, truth = self._features.iloc[chosen], self._truth[chosen]
         y_range = (float(self._truth.min()), float(self._truth.max()))
@@ -238,13 +252,23 @@ class TestReport:
             table.isetitem(column, features.iloc[rng.permutation(len(features)), column].array)
             return table
 
-        columns = np.repeat(np.arange(features.shape[1]), n_repeats)
-        found: list[float] = []
-        for some in np.array_split(columns, -(-len(columns) * len(features) // _ROWS_A_CALL)):
-            found += scores([shuffled(column) for column in some])
+        def drops(columns: Array, repeats: int) -> Array:
+            """How much worse the metric gets, by column (first axis) and repeat."""
+            shuffles = np.repeat(columns, repeats)
+            found: list[float] = []
+            for some in np.array_split(shuffles, -(-len(shuffles) * len(features) // _ROWS_A_CALL)):
+                found += scores([shuffled(column) for column in some])
+            return sign * (unshuffled - np.reshape(found, (-1, repeats)))
+
         sign = 1 if greater_is_better(self.primary_metric) else -1
-        drops = sign * (scores([features])[0] - np.reshape(found, (-1, n_repeats)))
-        table = pd.DataFrame({"feature": features.columns, "importance": drops.mean(axis=1), "std": drops.std(axis=1)})
+        unshuffled = scores([features])[0]
+        columns = np.arange(features.shape[1])
+        table = pd.DataFrame({"feature": features.columns, "importance": np.nan, "std": np.nan})
+        if len(columns) > _REPEATED:
+            table["importance"] = drops(columns, 1)[:, 0]
+            columns = table["importance"].nlargest(_REPEATED).index.to_numpy()
+        found = drops(columns, n_repeats)
+        table.loc[columns, "importance"], table.loc[columns, "std"] = found.mean(axis=1), found.std(axis=1)
         return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
 
 

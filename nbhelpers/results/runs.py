@@ -1,4 +1,4 @@
-"""Find a finished run, its AutoML step and its children.
+"""Find a finished run, its AutoML step and its children, and a published pipeline.
 
 A run here is any object with the attributes of the SDK's runs; nothing asks for its class.
 """
@@ -65,6 +65,48 @@ def _remedy(status: str | None) -> str:
     if status in (None, "Failed", "Canceled"):
         return "run notebook 03_train.ipynb first; it trains a model and waits for it."
     return "wait until the run has finished (notebook 03_train.ipynb does), then run this cell again."
+
+
+def find_published(ml: Any, workspace: Any, pipeline_id: str = "latest") -> Any:
+    """A published pipeline that can be started.
+
+    Parameters
+    ----------
+    ml : namespace
+        What ``nbhelpers.connect`` gave; its ``PublishedPipeline`` is used.
+    workspace : Workspace
+        Where to look.
+    pipeline_id : str
+        Its id, or ``"latest"`` for the first of the workspace's list of active ones.
+
+    Returns
+    -------
+    PublishedPipeline
+
+    Raises
+    ------
+    UserErrorException
+        There is none, or it is disabled.
+    """
+    first = "run notebook 06_publish.ipynb first; it publishes the pipeline of a run."
+    if pipeline_id == "latest":
+        active = ml.PublishedPipeline.list(workspace)
+        if not active:
+            raise UserErrorException(f"Workspace {workspace.name!r} has no active published pipeline.", first)
+        return active[0]
+    try:
+        published = ml.PublishedPipeline.get(workspace, pipeline_id)
+    except Exception as error:  # each backend has its own class for "not found"
+        raise UserErrorException(
+            f"Workspace {workspace.name!r} has no published pipeline {pipeline_id!r}: {_first_line(error)}",
+            f'use pipeline_id="latest", or {first}',
+        ) from error
+    if published.status != "Active":
+        raise UserErrorException(
+            f"Published pipeline {pipeline_id!r} is {published.status}, so it cannot be started.",
+            "call its method enable(), or name another one.",
+        )
+    return published
 
 
 def automl_step(run: Any) -> Any:

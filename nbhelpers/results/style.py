@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import cycle
+from os.path import commonprefix
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib import font_manager
@@ -82,6 +85,12 @@ class Picture(Figure):
 
     alt = ""
 
+    def draw(self, renderer: Any) -> None:
+        """Draw it; a letter that no font of this machine has is a box, without a warning for each."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            super().draw(renderer)
+
     def __repr__(self) -> str:
         return self.alt
 
@@ -124,6 +133,22 @@ def canvas(
         yield figure, list(axes.flat)
         # Ticks take their colours from the style when they are first laid out: while it holds.
         figure.draw_without_rendering()
+
+
+def short(names: Iterable[Any], length: int = 30) -> list[str]:
+    """Names in one line that fit into a picture; those that become the same are numbered.
+
+    Long ones lose the beginning that all names share, and their middle.
+    """
+    lines = [" ".join(str(name).split()) for name in names]
+    different = set(lines)
+    if len(different) > 1 and max(map(len, lines)) > length:
+        # Letters, not folders: what the function is named after is not what it does.
+        shared = len(commonprefix(list(different)))  # noqa: RUF071
+        lines = [f"…{line[shared:]}" if shared > length / 2 else line for line in lines]
+    half = length // 2
+    cut = [line if len(line) <= length else f"{line[:half]}…{line[1 - half :]}" for line in lines]
+    return cut if len(set(cut)) == len(different) else [f"{k}. {line}" for k, line in enumerate(cut, 1)]
 
 
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:

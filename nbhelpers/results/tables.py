@@ -71,7 +71,7 @@ def ensemble(run: Any) -> pd.DataFrame:
     board = leaderboard(run)
     members = ensembles(run)
     best = next((members[k] for k in board["iteration"] if k in members), {})
-    weights = pd.DataFrame({"iteration": list(best), "weight": list(best.values())})
+    weights = SentenceFrame({"iteration": list(best), "weight": list(best.values())})
     facts = board[["iteration", "algorithm", "preprocessor", board.attrs["primary_metric"]]]
     table = weights.astype({"iteration": int, "weight": float}).merge(facts, how="left")
     return table.sort_values(["weight", "iteration"], ascending=[False, True], ignore_index=True)
@@ -142,7 +142,7 @@ def metrics_table(run: Any) -> pd.DataFrame:
         metrics = {name: number(value) for name, value in child.get_metrics().items() if not isinstance(value, str)}
         if metrics:
             columns[iteration(child)] = metrics
-    table = pd.DataFrame(columns, dtype=float).sort_index()
+    table = SentenceFrame(columns, dtype=float).sort_index()
     return table.rename_axis(index="metric", columns="iteration")
 
 

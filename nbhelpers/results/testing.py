@@ -10,7 +10,7 @@ import pandas as pd
 from nbhelpers.errors import DataError, UserErrorException
 from nbhelpers.metrics import greater_is_better
 from nbhelpers.results import checks
-from nbhelpers.results.frames import as_frame, has_value, require_column
+from nbhelpers.results.frames import SentenceFrame, as_frame, has_value, require_column
 from nbhelpers.results.models import Array, BestModel
 from nbhelpers.results.report import TestReport, count_pairs
 from nbhelpers.results.runs import iteration, number
@@ -99,9 +99,9 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
         classes=best.classes,
         primary_metric=metric,
         metrics=metrics,
-        comparison=_comparison(metric, best.child.get_metrics(), metrics, checks.allowed_gap(fold_std)),
+        comparison=_comparison(metric, best.child.get_metrics(), metrics, fold_std),
         confusion=None if best.classes is None else _confusion(truth, output, best.classes),
-        split=pd.DataFrame(
+        split=SentenceFrame(
             {
                 "training": _part(best.classes, train_truth, rows_known if training is None else len(training)),
                 "test": _part(best.classes, truth, len(given)),
@@ -113,7 +113,6 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
         _output=output,
         _rows=np.flatnonzero(has_value(given[label])),
         _overlap=checks.overlap("NB004", features.assign(**{label: test[label].array}), training),
-        _fold_std=fold_std,
     )
 
 
@@ -131,17 +130,18 @@ def _registered_training(run: Any) -> pd.DataFrame | None:
     return as_frame(registered[name])
 
 
-def _comparison(primary: str, validation: dict[str, Any], test: dict[str, float], allowed: float) -> pd.DataFrame:
+def _comparison(primary: str, validation: dict[str, Any], test: dict[str, float], fold_std: float) -> pd.DataFrame:
     names = [primary, *sorted(name for name in test if name != primary)]
-    table = pd.DataFrame(
+    table = SentenceFrame(
         {"validation": [number(validation.get(name)) for name in names], "test": [test[name] for name in names]},
         index=pd.Index(names, name="metric"),
     )
     sign = np.array([1 if greater_is_better(name) else -1 for name in names])
     table["gap"] = sign * (table["validation"] - table["test"])
-    # log_loss, and errors in the unit of the label, have no scale of their own.
-    scaled = np.array([greater_is_better(name) or name.startswith("normalized") for name in names])
-    table["flag"] = np.where(table["gap"] > np.where(scaled, allowed, 0.1 * table["validation"]), "worse", "")
+    # Only the spread of the primary metric over the folds is known: other scores are judged by it, too.
+    known = {name: fold_std if name == primary or greater_is_better(name) else np.nan for name in names}
+    table["allowed"] = [checks.allowed_gap(name, table["validation"][name], known[name]) for name in names]
+    table["flag"] = np.where(table["gap"] > table["allowed"], "worse", "")
     return table
 
 

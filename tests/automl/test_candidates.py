@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestRegressor
 
 from nbhelpers.automl.candidates import propose, steps_of
 from nbhelpers.automl.records import Child
@@ -50,7 +52,15 @@ def test_every_proposal_can_be_built(task):
         steps = steps_of(candidate, task, [0], threads=2)
         assert len(steps) == (2 if candidate.preprocessor else 1)
         if candidate.algorithm in ("LightGBM", "RandomForest"):
-            assert steps[-1][1].n_jobs == 2
+            model = steps[-1][1]
+            assert getattr(model, "regressor", model).n_jobs == 2
+
+
+def test_a_forest_learns_a_target_of_any_scale():
+    X = np.linspace(0, 1, 200).reshape(-1, 1)
+    forest = steps_of(propose(2, check_settings("regression", {}), 200, []), "regression", [0], threads=1)[-1][1]
+    assert isinstance(forest.regressor, RandomForestRegressor)
+    assert forest.fit(X, 1e-9 * X[:, 0]).score(X, 1e-9 * X[:, 0]) > 0.9
 
 
 def test_forests_of_very_small_tables_see_all_their_rows():

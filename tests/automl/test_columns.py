@@ -86,6 +86,13 @@ def test_rows_of_another_kind_are_refused_in_the_columns_that_a_model_uses():
             check_rows(train, train.assign(**{name: "x"}))
 
 
+def test_a_table_without_a_column_to_learn_from_is_refused():
+    train = pd.DataFrame({"same": [1] * 100, "empty": None})
+    for frame in (train, train[[]]):
+        with pytest.raises(DataError, match="No column can be learned from"):
+            check_rows(frame, frame)
+
+
 def test_complex_numbers_are_refused():
     with pytest.raises(DataError, match="complex"):
         kind_of(pd.Series([1j, 2j], name="c"))

@@ -79,7 +79,7 @@ def test_a_class_rarer_than_the_folds_is_spread_over_some():
         (list(range(60)), "task='regression'"),
         (["a"] * 15 + [None] * 45, "15 rows"),
         (["a"] * 59, "59"),
-        ([None] * 60, "0 rows"),
+        ([None] * 60, "missing in every row"),
     ],
 )
 def test_a_label_that_cannot_be_learned_is_refused(labels, reason):
@@ -89,12 +89,26 @@ def test_a_label_that_cannot_be_learned_is_refused(labels, reason):
 
 
 @pytest.mark.parametrize(
+    ("labels", "text"),
+    [([f"€ {value}" for value in range(60)], "'€ 0' is no number"), (["1", "n/a", *range(58)], "'n/a' is no number")],
+)
+def test_numbers_that_are_text_are_not_called_a_quantity(labels, text):
+    with pytest.raises(DataError, match=text) as caught:
+        classify(labels)
+    assert "task='regression'" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
     ("labels", "reason"),
     [
         (["a", "b"] * 30, "task='classification'"),
         ([5] * 60, "is 5 in every row"),
         ([np.inf, 1] * 30, "infinite"),
         ([1e300, 1] * 30, "beyond 1e+30"),
+        (pd.date_range("2024", periods=60), "days since the first date"),
+        ([f"2024-01-{day % 28 + 1:02}" for day in range(60)], "points in time"),
+        (["n/a", 1.5] * 30, "'n/a' is not a number (30 such values)"),
+        ([1.5, 2.5] * 9 + [None] * 42, "18 rows"),
     ],
 )
 def test_a_quantity_that_cannot_be_predicted_is_refused(labels, reason):

@@ -21,6 +21,7 @@ def test_every_bundle_has_its_files_and_says_what_it_is(name: str) -> None:
 
 def test_twin_is_called_synthetic_and_names_source_and_licence() -> None:
     bundle = bundled_data("bank-marketing-twin")
+    assert bundle.synthetic
     assert "synthetic" in bundle.description.lower()
     assert "Moro" in bundle.citation
     assert "CC BY 4.0" in bundle.citation

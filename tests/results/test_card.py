@@ -36,7 +36,7 @@ def local_run(tmp_path_factory):
         workspace = ml.Workspace.from_config()
         target = ml.ComputeTarget.create(workspace, "cpu", ml.AmlCompute.provisioning_configuration(max_nodes=1))
         rows = ml.Dataset.Tabular.register_pandas_dataframe(
-            bank_rows(300, 1), workspace.get_default_datastore(), "bank", description="Synthetic rows | of a test"
+            bank_rows(300, 1), workspace.get_default_datastore(), "bank", description="Rows | of a test"
         )
         config = ml.AutoMLConfig(
             "classification",
@@ -48,7 +48,9 @@ def local_run(tmp_path_factory):
             n_cross_validations=2,
         )
         pipeline = ml.Pipeline(workspace, [ml.AutoMLStep("automl_module", config)])
-        run = ml.Experiment(workspace, "bank").submit(pipeline, tags={"dataset": "bank:1"})
+        run = ml.Experiment(workspace, "bank").submit(
+            pipeline, tags={"dataset": "bank:1", "test_dataset": "bank-test:2", "synthetic": "yes"}
+        )
         run.wait_for_completion(show_output=False)
         yield run
 
@@ -105,14 +107,18 @@ def test_a_long_list_of_columns_is_cut(bank_run, bank_report, monkeypatch):
 
 
 def test_data_settings_and_members_of_a_local_run(local_run, local_card):
-    assert "Trained on `bank`, version 1. Synthetic rows | of a test" in local_card
-    assert "The training data is synthetic" in local_card
+    data = section(local_card, "Data")
+    assert data.startswith("Trained on `bank`, version 1. Rows | of a test\n\nTested on `bank-test`, version 2.\n")
     assert "| n_cross_validations | 2 |" in section(local_card, "Settings")
     members = section(local_card, "Members of the ensemble").splitlines()[2:]
     assert len([line for line in members if line]) == len(results.ensemble(local_run))
 
 
 @pytest.mark.usefixtures("local_card")  # made before the data of this test is registered
+def test_data_is_called_synthetic_by_the_tag_of_the_run(local_card):
+    assert "- The training data is synthetic" in section(local_card, "Intended use and limits")
+
+
 def test_data_of_another_version_is_not_described(local_run):
     workspace = local_run.experiment.workspace
     ml.Dataset.Tabular.register_pandas_dataframe(

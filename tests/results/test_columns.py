@@ -60,6 +60,11 @@ def test_frequent_values_are_kept_and_gaps_are_a_value():
     assert sum(drawn.values()) == pytest.approx(1)
 
 
+def test_texts_of_a_single_row_each_are_other_texts():
+    rows = pd.DataFrame({"x": [f"review {k}" for k in range(18)] + ["none"] * 2, "y": ["a", "b"] * 10})
+    assert shares(results.plot_columns(rows, "y", "classification").axes[0], "a") == {"none": 0.1, "(other)": 0.9}
+
+
 def test_a_regression_shows_the_label_by_the_values():
     rows = house_rows(300, 1).assign(kind=["s", "t", "u"] * 100)
     drawn = panels(results.plot_columns(rows, "y", "regression"))
@@ -100,3 +105,12 @@ def test_rows_without_a_label_are_left_out_and_none_is_refused():
         results.plot_columns(rows, "z", "classification")
     with pytest.raises(DataError, match="no number"):
         results.plot_columns(rows, "y", "regression")
+
+
+def test_far_outliers_of_the_label_of_a_regression_are_counted_and_not_drawn():
+    rows = house_rows(300, 0)
+    rows.loc[[3, 4], "y"] = [1e6, -1e6]
+    figure = results.plot_columns(rows, "y", "regression")
+    assert figure.get_suptitle().endswith("; 2 of 300 rows lie far outside and are not drawn")
+    assert all(np.abs(axes.dataLim.intervaly).max() < 1e4 for axes in figure.axes if axes.collections)
+    assert "far outside" not in results.plot_columns(house_rows(300, 0), "y", "regression").get_suptitle()

@@ -33,3 +33,12 @@ def test_sentences_are_shown_in_full_also_after_a_selection():
     for shown in (frame, frame[frame["code"] == "A"], frame.set_index("code")):
         assert SENTENCE in shown._repr_html_()
         assert SENTENCE in repr(shown)
+
+
+def test_numbers_are_shown_by_their_size_and_kept_as_they_are():
+    frame = SentenceFrame({"error": [3.16431e-9, 45223.0631], "rows": [240, 60]})
+    for shown in (repr(frame), frame._repr_html_()):
+        assert "3.16e-09" in shown
+        assert "45,223.1" in shown
+        assert "240" in shown
+    assert frame["error"].tolist() == [3.16431e-9, 45223.0631]

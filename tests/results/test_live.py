@@ -370,6 +370,7 @@ def test_a_view_that_is_left_alone_ends_quietly_with_the_kernel(tmp_path: Path) 
             while client.get_iopub_msg(timeout=60)["msg_type"] != "update_display_data":
                 pass  # the thread is at work
             process = manager.provisioner.process
+            manager.shutdown_wait_time = 60  # seconds until it is ended by force, which a busy machine may take
         finally:
             client.stop_channels()
             manager.shutdown_kernel()

@@ -48,6 +48,21 @@ def test_an_unknown_id_is_refused_with_the_notebook_to_run(experiment):
         results.find_run(ml, experiment, "nope")
 
 
+def test_a_published_pipeline_is_found_by_its_id_or_as_the_latest_active_one(run):
+    workspace = run.experiment.workspace
+    with pytest.raises(UserErrorException, match=r"no active published pipeline(.|\n)*06_publish.ipynb"):
+        results.find_published(ml, workspace)
+    first, second = (run.publish_pipeline(name, "", "1") for name in ("first", "second"))
+    assert results.find_published(ml, workspace).id == second.id
+    assert results.find_published(ml, workspace, first.id).name == "first"
+    second.disable()
+    assert results.find_published(ml, workspace).id == first.id
+    with pytest.raises(UserErrorException, match=r"is Disabled(.|\n)*enable()"):
+        results.find_published(ml, workspace, second.id)
+    with pytest.raises(UserErrorException, match=r"no published pipeline 'nope'(.|\n)*06_publish.ipynb"):
+        results.find_published(ml, workspace, "nope")
+
+
 def test_the_tables_agree_with_each_other(run):
     board = results.leaderboard(run)
     assert sorted(board["iteration"]) == [0, 1, 2, 3]

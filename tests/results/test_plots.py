@@ -3,13 +3,16 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from nbhelpers import results
 from nbhelpers.errors import UserErrorException
-from nbhelpers.results.style import looks
+from nbhelpers.results.charts import draw_confusion, draw_shares
+from nbhelpers.results.style import looks, short
 
 from .small_runs import ChildRun, StepRun
 
@@ -142,3 +145,32 @@ def test_words_of_a_picture_cannot_break_its_html():
 
 def test_nine_names_have_at_least_eight_looks():
     assert len(set(looks("abcdefghi").values())) == 8
+
+
+def test_long_names_are_cut_and_stay_different():
+    assert short(["no", "yes"]) == ["no", "yes"]
+    assert short(["x" * 40 + "1", "y"]) == ["x" * 15 + "…" + "x" * 13 + "1", "y"]
+    assert short([f"Department of very long names: {k}" for k in "ab"]) == ["…a", "…b"]
+    assert short([f"{k}{'x' * 20}{k + 2}{'x' * 20}{k}" for k in (1, 2)])[0].startswith("1x")
+    same = [f"{'x' * 20}{k}{'x' * 20}" for k in "ab"] + ["short"]
+    assert [name[:3] for name in short(same)] == ["1. ", "2. ", "3. "]
+
+
+def test_letters_that_no_font_has_warn_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        png(draw_shares(["日本", "😀"], [1, 2], "Label", "rows"))
+
+
+def test_confusion_matrix_of_many_classes_shows_the_most_frequent_ones():
+    counts = np.diag(np.arange(1, 71))
+    axes, bar = draw_confusion(counts, [f"class {k}" for k in range(70)]).axes
+    assert "60 most frequent of 70 classes" in axes.get_title(loc="left")
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [f"class {k}" for k in range(10, 70)]
+    assert bar.get_yticklabels()[-1].get_text() == "100%"
+
+
+def test_bars_of_many_classes_are_the_first_ones():
+    figure = draw_shares([f"class {k}" for k in range(70)], [1] * 70, "Label", "rows")
+    assert len(figure.axes[0].patches) == 30
+    assert figure.axes[0].get_title(loc="left") == "Label, the first 30 of 70"

@@ -103,7 +103,7 @@ def test_normalized_errors_are_shares_of_the_training_range(house_run):
 def test_comparison_has_the_primary_metric_first_and_a_gap_that_is_positive_when_worse(report):
     table = report.comparison
     assert list(table.index) == ["AUC_weighted", *sorted(set(CLASSIFICATION_METRICS) - {"AUC_weighted"})]
-    assert list(table.columns) == ["validation", "test", "gap", "flag"]
+    assert list(table.columns) == ["validation", "test", "gap", "allowed", "flag"]
     for metric, sign in (("accuracy", 1), ("log_loss", -1)):
         row = table.loc[metric]
         assert row["gap"] == pytest.approx(sign * (row["validation"] - row["test"]))
@@ -275,7 +275,7 @@ def test_importance_is_the_drop_that_shuffling_by_hand_gives(class_run):
     assert abs(table.loc["kind", "importance"]) < 0.01
 
 
-def test_importance_asks_the_model_for_many_columns_at_once(monkeypatch):
+def test_importance_repeats_only_the_twenty_most_important_of_many_columns_and_predicts_many_at_once(monkeypatch):
     rng = np.random.default_rng(0)
     wide = pd.DataFrame(rng.normal(size=(80, 60))).rename(columns=str)
     wide["y"] = np.where(wide["0"] > 0, "up", "down")
@@ -283,9 +283,27 @@ def test_importance_asks_the_model_for_many_columns_at_once(monkeypatch):
     report = results.test_report(run, wide)
     predict = run.step.model.predict_proba
     monkeypatch.setattr(run.step.model, "predict_proba", lambda rows: calls.append(len(rows)) or predict(rows))
-    assert report.importance().loc[0, "feature"] == "0"
-    assert sum(calls) == 80 * (60 * 5 + 1)
+    table = report.importance()
+    assert table.loc[0, "feature"] == "0"
+    assert table["std"].notna().sum() == 20
+    assert table.loc[0, "std"] > 0
+    assert sum(calls) == 80 * (1 + 60 + 20 * 5)
     assert len(calls) < 5
+
+
+@pytest.mark.parametrize(
+    ("columns", "sample", "used"), [(2, None, 2000), (60, None, 666), (200, None, 250), (2, 300, 300)]
+)
+def test_importance_of_many_columns_uses_fewer_rows(monkeypatch, columns, sample, used):
+    rng = np.random.default_rng(0)
+    wide = pd.DataFrame(rng.normal(size=(2500, columns))).rename(columns=str)
+    wide["y"] = np.where(wide["0"] > 0, "up", "down")
+    run, calls = train(wide), []
+    report = results.test_report(run, wide)
+    predict = run.step.model.predict_proba
+    monkeypatch.setattr(run.step.model, "predict_proba", lambda rows: calls.append(len(rows)) or predict(rows))
+    report.importance(1, sample=sample)
+    assert calls[0] == used
 
 
 def test_importance_of_an_error_metric_is_positive_for_what_matters(house_run, monkeypatch):
@@ -507,3 +525,24 @@ def test_a_report_names_the_pipeline(report):
 def test_a_report_prints_as_one_sentence(report):
     score, validation = report.comparison.loc["AUC_weighted", ["test", "validation"]]
     assert repr(report) == f"AUC_weighted on 300 test rows: {score:.4f} (validation {validation:.4f})."
+
+
+@pytest.mark.filterwarnings("error")
+def test_pictures_of_a_regression_show_the_rows_beside_far_outliers(house_run):
+    rows = house_rows(100, 4)
+    rows.loc[7, "y"] = 1e6
+    report = results.test_report(house_run, rows)
+    errors = report.plot_errors()
+    assert errors.get_suptitle() == "1 of 100 rows lie far outside and are not drawn"
+    assert [len(axes.collections[0].get_offsets()) for axes in errors.axes] == [99, 99]
+    (curve,) = report.plot_curves().axes
+    assert curve.get_xlim()[1] < 1e5
+    assert curve.get_title(loc="left").startswith("Errors up to ")
+    (calm,) = results.test_report(house_run, house_rows(100, 4)).plot_curves().axes
+    assert calm.get_title(loc="left") == "Errors"
+
+
+def test_tables_of_a_regression_of_tiny_values_are_not_zeros(house_run):
+    rows = house_rows(100, 4)
+    report = results.test_report(house_run, rows.assign(y=rows["y"] * 1e-9))
+    assert "e-" in report.split._repr_html_()
