@@ -9,16 +9,17 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nbhelpers.batch import notebook
 from nbhelpers.batch.failure import Failure
 from nbhelpers.batch.model_card import write_model_card
 from nbhelpers.batch.outputs import read_outputs
-from nbhelpers.batch.parameters import Parameter, check_parameters, describe, fit, read_parameters
+from nbhelpers.batch.parameters import Parameter, check_parameters, describe, fit, is_utf8, read_parameters
 from nbhelpers.batch.progress import show_progress
 from nbhelpers.batch.record import Record, Stage, now
 from nbhelpers.batch.report import write_report
@@ -109,6 +110,7 @@ def run_batch(
         given = check_parameters({**record.parameters, **values}, declared)
         record.stages = _plan(record, declared, given, begin, only is not None)
         _say_unused(values, record.stages, declared)
+        _say_changed(record, sources)
         resume_command = _command(folder, notebooks)
         try:
             return _Batch(record, sources, declared, given, execution_timeout, progress, resume_command).run()
@@ -170,6 +172,11 @@ def _plan(
 ) -> list[Stage]:
     """The stages of a batch: those to run are waiting, finished ones of a resumed batch kept, the others skipped."""
     old = {stage.name: stage for stage in record.stages}
+    if missing := [name for name in old if name not in declared]:
+        raise BatchError(
+            f"The batch in {record.folder} ran other notebooks, too: {', '.join(missing)}.",
+            "Name the folder of its notebooks with --notebooks, or start a new batch.",
+        )
     stages = []
     going_on = False
     for name in declared:
@@ -200,6 +207,18 @@ def _say_unused(
             print(f"{name} is not used: it is a parameter of {users[0].name}, which is not run.")
 
 
+def _say_changed(record: Record, sources: Mapping[str, Path]) -> None:
+    """Tell of finished stages that are kept although their notebook has other code by now."""
+    for stage in record.stages:
+        if stage.status == "finished" and _code(record.folder / stage.notebook) != _code(sources[stage.name]):
+            print(f"{stage.name} has changed since it ran, and is kept. To run it again, add --from {stage.name}.")
+
+
+def _code(path: Path) -> list[str]:
+    cells = [cell for cell in notebook.read_cells(path) if "injected-parameters" not in notebook.tags(cell)]
+    return [notebook.text(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
 def _check_unchanged(stage: Stage, declared: Sequence[Parameter], given: Mapping[str, object]) -> None:
     """Refuse a new value for a parameter of a stage that has finished and is not run again."""
     for parameter in declared:
@@ -217,6 +236,8 @@ def _new_folder(output: Path | str | None) -> Path:
         folder = project_folder() / "runs" / name
     else:
         folder = Path(output).absolute()
+    if not is_utf8(str(folder)):
+        raise BatchError(f"The output folder {folder} has a name that is not UTF-8.", "Name another with --output.")
     try:
         folder.mkdir(parents=True, exist_ok=output is not None)
     except OSError as error:
@@ -269,7 +290,7 @@ class _Batch:
         record.save()
         try:
             with Interruption() as interruption:
-                self.progress(record, None)
+                self._show(None)
                 for stage in record.stages:
                     if stage.status == "waiting":
                         self._run_stage(stage, interruption)
@@ -292,7 +313,7 @@ class _Batch:
         start = time.monotonic()
         stage.status = "running"
         self.record.save()
-        self.progress(self.record, stage)
+        self._show(stage)
         try:
             failure = self._execute(stage, target, interruption)
             if interruption.requested:
@@ -309,6 +330,11 @@ class _Batch:
             stage.seconds = round(time.monotonic() - start, 1)
             stage.notebook = target.name if target.is_file() else ""
             self.record.save()
+            self._show(stage)
+
+    def _show(self, stage: Stage | None) -> None:
+        # The batch goes on where nobody reads it any more, as after `| head -1`; rich would end the program then.
+        with suppress(OSError, SystemExit):
             self.progress(self.record, stage)
 
     def _execute(self, stage: Stage, target: Path, interruption: Interruption) -> Failure | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbhelpers.batch import notebook
-from nbhelpers.batch.parameters import looks_secret
+from nbhelpers.batch.parameters import holds_secret, looks_secret
 from nbhelpers.errors import BatchError
 
 #: The media type under which outputs are stored in a notebook.
@@ -31,15 +31,15 @@ def record_outputs(**outputs: object) -> None:
     Raises
     ------
     BatchError
-        A value cannot be stored, or a name looks like a secret.
+        A value cannot be stored, or looks like a secret by its name or as a URL.
     """
     from IPython.display import display
 
-    for name in outputs:
-        if looks_secret(name):
+    for name, value in outputs.items():
+        if looks_secret(name) or holds_secret(value):
             raise BatchError(
                 f"The output {name!r} looks like a secret, and outputs are stored in clear.",
-                "Record the NAME of the environment variable that holds it, or give the output another name.",
+                "Record the NAME of the environment variable that holds it; or, if only its name is wrong, rename it.",
             )
     values = {name: _plain(value, name) for name, value in outputs.items()}
     rows = "".join(

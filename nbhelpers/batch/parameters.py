@@ -25,6 +25,9 @@ _SECRET_WORDS = {"key", "keys", "apikey", "token", "tokens", "secret", "secrets"
 _SECRET_WORDS |= {"passphrase", "credential", "credentials", "sas"}
 #: A name that ends so holds the name of a secret, not the secret.
 _NAME_OF_SECRET = ("_env", "_env_var", "_variable", "_name")
+#: ``https://user:password@host``. Without a colon it is a token in http(s), elsewhere a mere name.
+_LOGIN = re.compile(r"://[^\s/?#@]*:[^\s/?#@]*@|https?://[^\s/?#@]+@")
+_QUERY_NAME = re.compile(r"[?&#;]([^\s?&#;=]+)=")
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def check_parameters(
     Raises
     ------
     ParameterError
-        One error with all problems: unknown names, wrong types, names that look like secrets.
+        One error with all problems: unknown names, wrong types, names that look like secrets, URLs that hold one.
     """
     fitted: dict[str, dict[str, object]] = {stage: {} for stage in declared}
     problems = []
@@ -116,6 +119,15 @@ def check_parameters(
                 f"{name} looks like a secret, and parameters are stored in clear in the executed notebooks: "
                 "put the value into an environment variable and pass the NAME of the variable"
             )
+            continue
+        if holds_secret(value):
+            problems.append(
+                f"{name} is a URL with a password, key or signature, and parameters are stored in clear in the "
+                "executed notebooks: download the file and give its path"
+            )
+            continue
+        if isinstance(value, str) and not is_utf8(value):
+            problems.append(f"{name} = {value!r:.80} is not text in UTF-8")
             continue
         users = [(stage, p) for stage, parameters in declared.items() for p in parameters if p.name == name]
         if not users:
@@ -145,6 +157,20 @@ def looks_secret(name: str) -> bool:
     """Whether a parameter or output of this name would hold a secret (and not just the name of one)."""
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().split("_")
     return not _SECRET_WORDS.isdisjoint(words) and not name.lower().endswith(_NAME_OF_SECRET)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written to a file; not where the command line had bytes of another encoding."""
+    return not re.search("[\ud800-\udfff]", text)
+
+
+def holds_secret(value: object) -> bool:
+    """Whether a value is or contains a URL with a login, or with a key, token or signature in its query."""
+    text = str(value)
+    names = _QUERY_NAME.findall(text.replace("-", "_")) if "://" in text else []
+    return bool(_LOGIN.search(text)) or any(
+        looks_secret(name) or name.lower().endswith(("sig", "signature")) for name in names
+    )
 
 
 def fit(value: object, annotation: str) -> object:

@@ -85,8 +85,11 @@ class Record:
     def write(self, name: str, text: str) -> None:
         """Write a file of the folder, whole or not at all."""
         temporary = self.folder / f".{name}.new"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self.folder / name)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self.folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)  # half of it, on a full disk
 
     @classmethod
     def load(cls, folder: Path) -> Record:

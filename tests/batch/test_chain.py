@@ -182,6 +182,37 @@ class TestFailedBatch:
         assert statuses(record) == ["finished"] * 3
 
 
+class TestChangedNotebooks:
+    """A batch is resumed with other notebooks than it began with."""
+
+    def test_finished_stage_whose_code_has_changed_is_kept_and_named(
+        self, finished: Record, chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder, notebooks = tmp_path / "copy", tmp_path / "notebooks"
+        shutil.copytree(finished.folder, folder)
+        shutil.copytree(chain, notebooks)
+        run_batch(resume=folder, notebooks=notebooks, progress=quiet)
+        assert capsys.readouterr().out == ""
+        content = json.loads((notebooks / "01_middle.ipynb").read_text())
+        content["cells"][-1]["source"] += "\n# changed"
+        (notebooks / "01_middle.ipynb").write_text(json.dumps(content))
+        run_batch(resume=folder, notebooks=notebooks, progress=quiet)
+        assert capsys.readouterr().out == (
+            "01_middle has changed since it ran, and is kept. To run it again, add --from 01_middle.\n"
+        )
+
+    def test_notebooks_without_those_of_the_batch_are_refused(
+        self, finished: Record, trouble: Path, tmp_path: Path
+    ) -> None:
+        folder = shutil.copytree(finished.folder, tmp_path / "copy")
+        record = Record.load(folder)
+        record.parameters = {}  # those of the batch would be refused already
+        record.save()
+        with pytest.raises(BatchError, match="ran other notebooks, too: 00_start, 01_middle, 05_test"):
+            run_batch(resume=folder, notebooks=trouble, progress=quiet)
+        assert Record.load(folder) == record
+
+
 class TestOtherEnds:
     """What papermill takes for success, or tells in other ways than by its own exception."""
 
@@ -228,18 +259,18 @@ class TestKernelStart:
     """The kernel named python3 is replaced by one that does not start, or only the second time."""
 
     @pytest.fixture
-    def kernel(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-        def install(script: str) -> None:
+    def kernel(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        def install(script: str, variable: str = "JUPYTER_PATH") -> None:
             folder = tmp_path / "jupyter" / "kernels" / "python3"
             folder.mkdir(parents=True)
             spec = {"argv": ["sh", "-c", script], "display_name": "x", "language": "python"}
             (folder / "kernel.json").write_text(json.dumps(spec))
-            monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+            monkeypatch.setenv(variable, str(tmp_path / "jupyter"))
 
         return install
 
     def test_kernel_that_does_not_start_fails_the_stage(
-        self, kernel: Callable[[str], None], trouble: Path, tmp_path: Path
+        self, kernel: Callable[..., None], trouble: Path, tmp_path: Path
     ) -> None:
         kernel("echo out of order >&2; exit 1")
         with pytest.raises(StageError, match="00_fine failed: the kernel could not be started") as caught:
@@ -249,8 +280,17 @@ class TestKernelStart:
         assert f"The kernel's log: {log}\n" in caught.value.problem + "\n"
         assert set(log.read_text().splitlines()) == {"out of order"}  # of both attempts
 
+    def test_kernel_of_the_same_name_that_the_user_has_installed_is_not_taken(
+        self, kernel: Callable[..., None], trouble: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("JUPYTER_PREFER_ENV_PATH", raising=False)
+        monkeypatch.setattr(sys, "base_prefix", sys.prefix)  # in a virtual environment Jupyter itself sees to it
+        kernel("exit 1", "JUPYTER_DATA_DIR")
+        record = run_batch(None, tmp_path / "out", notebooks=trouble, only="00", progress=quiet)
+        assert record.stages[0].status == "finished"
+
     def test_start_that_fails_once_is_repeated(
-        self, kernel: Callable[[str], None], trouble: Path, tmp_path: Path
+        self, kernel: Callable[..., None], trouble: Path, tmp_path: Path
     ) -> None:
         marker = tmp_path / "tried"
         kernel(
@@ -286,6 +326,11 @@ class TestRefusals:
         with pytest.raises(BatchError, match="is not empty"):
             run_batch(None, tmp_path, notebooks=chain, progress=quiet)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+    def test_folder_whose_name_is_no_utf8_is_refused(self, chain: Path, tmp_path: Path) -> None:
+        with pytest.raises(BatchError, match="has a name that is not UTF-8"):
+            run_batch(None, tmp_path / "caf\udce9", notebooks=chain, progress=quiet)
+        assert list(tmp_path.iterdir()) == []
 
     def test_output_that_is_a_file_is_refused(self, chain: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("x")

@@ -50,6 +50,12 @@ def test_output_that_looks_like_a_secret_is_refused() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_output_that_is_a_url_with_a_secret_is_refused() -> None:
+    with pytest.raises(BatchError, match="'data' looks like a secret") as caught:
+        record_outputs(data="https://me:hunter2@host/x.csv")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_outputs_of_several_cells_are_read_as_one(tmp_path: Path) -> None:
     def cell(**values: object) -> dict[str, object]:
         return {"cell_type": "code", "outputs": [{"output_type": "display_data", "data": {MEDIA_TYPE: values}}]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nbhelpers.batch.parameters import Parameter, check_parameters, looks_secret, read_parameters
+from nbhelpers.batch.parameters import Parameter, check_parameters, holds_secret, looks_secret, read_parameters
 from nbhelpers.errors import BatchError, ParameterError
 
 DECLARED = {
@@ -188,3 +188,38 @@ def test_secret_is_refused_and_not_repeated() -> None:
 )
 def test_secrets_are_known_by_whole_words(name: str, secret: bool) -> None:
     assert looks_secret(name) is secret
+
+
+def test_url_with_a_secret_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ParameterError, match="label is a URL with a password, key or signature") as caught:
+        check_parameters({"label": "https://me:hunter2@host/x.csv"}, DECLARED)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [
+        ("https://me:hunter2@host/x.csv", True),
+        ("https://hunter2@host/x.csv", True),
+        ("postgresql://me:hunter2@host/db", True),
+        ("https://host/x.csv?sv=2026&sig=hunter2", True),
+        ("https://host/x.csv?X-Amz-Credential=me&X-Amz-Signature=hunter2", True),
+        ("https://host/x.csv?AWSAccessKeyId=me", True),
+        ("https://host/x.csv?api-key=hunter2", True),
+        (["x.csv", "https://host/x.csv?access_token=hunter2"], True),
+        ('["https://me:hunter2@host/x.csv"]', True),
+        ("https://host:8080/x@2.csv?raw=true&keyword=a&design=b", False),
+        ("abfss://container@account.dfs.core.windows.net/x.csv", False),
+        ("C:\\me\\x.csv", False),
+        ("me: x@host?sig=1", False),
+        (5, False),
+        (None, False),
+    ],
+)
+def test_secrets_in_urls_are_known(value: object, secret: bool) -> None:
+    assert holds_secret(value) is secret
+
+
+def test_text_that_no_file_can_hold_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"label = 'caf\\udce9' is not text in UTF-8"):
+        check_parameters({"label": "caf\udce9"}, DECLARED)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_record_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     with pytest.raises(TypeError):
         record.save()
     assert Record.load(tmp_path).parameters == {}
+
+
+def test_disk_that_gets_full_half_way_leaves_the_old_record_alone(tmp_path: Path) -> None:
+    record = Record(tmp_path, parameters={"rows": 1})
+    record.save()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            Record(tmp_path, parameters={"rows": 2}).save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert Record.load(tmp_path) == record
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"stages": [{"nam": 1}]}', '{"status": "running"}'])
