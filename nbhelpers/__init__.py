@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nbhelpers.errors import NbhelpersError as NbhelpersError
     from nbhelpers.preparation import PreparedData as PreparedData
     from nbhelpers.preparation import find_dataset as find_dataset
+    from nbhelpers.preparation import find_test_dataset as find_test_dataset
     from nbhelpers.preparation import prepare_data as prepare_data
+    from nbhelpers.service import serving as serving
 
 #: The module that each public name comes from; a module is its own value.
 _SOURCES = {
@@ -32,11 +34,13 @@ _SOURCES = {
     "connect": "nbhelpers.backend",
     "errors": "nbhelpers.errors",
     "find_dataset": "nbhelpers.preparation",
+    "find_test_dataset": "nbhelpers.preparation",
     "prepare_data": "nbhelpers.preparation",
     "read_parameters": "nbhelpers.batch",
     "record_outputs": "nbhelpers.batch",
     "results": "nbhelpers.results",
     "run_batch": "nbhelpers.batch",
+    "serving": "nbhelpers.service",
 }
 
 __all__ = sorted(_SOURCES)

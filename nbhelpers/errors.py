@@ -5,11 +5,17 @@ Every one says what is wrong (with the value and the reason) and how to mend it:
     NbhelpersError
     ├── BackendError                 connect() cannot give the backend asked for
     ├── UserErrorException           a wrong call, name or argument (the SDK's name)
-    │   └── DataError                a file, table or column cannot be used
+    │   ├── DataError                a file, table or column cannot be used
+    │   ├── NotFoundError            the workspace has no such run, published pipeline, model or service
+    │   ├── ConflictError            it is there, but its state does not allow what was asked for
+    │   └── TokenError               a request is not allowed
+    │       ├── AuthenticationException  it has no token, or not a valid one (the SDK's name)
+    │       └── PermissionException  its token is for other things
     ├── ConfigException              settings of an AutoMLConfig (the SDK's name)
     ├── ComputeTargetException       a compute target is missing or misdescribed (the SDK's name)
     ├── ExperimentExecutionException waiting for a run was interrupted (the SDK's name)
     ├── ActivityFailedException      a run that was waited for failed (the SDK's name)
+    ├── WebserviceException          a web service is missing, does not answer or refuses (the SDK's name)
     ├── TrainingError                the search ended without a model
     ├── ModelError                   a stored model is missing, changed or does not fit
     ├── StoreError                   the workspace folder cannot be used
@@ -62,6 +68,26 @@ class DataError(UserErrorException):
     """A file, a table or a column cannot be used as data."""
 
 
+class NotFoundError(UserErrorException):
+    """The workspace has no run, published pipeline, model or web service of that name or id."""
+
+
+class ConflictError(UserErrorException):
+    """What was asked for is there, but its state does not allow it, such as a disabled pipeline."""
+
+
+class TokenError(UserErrorException):
+    """A request to the service is not allowed."""
+
+
+class AuthenticationException(TokenError):
+    """There is no token, or not a valid one; the name is the SDK's."""
+
+
+class PermissionException(TokenError):
+    """The token is valid, but for other things."""
+
+
 class ConfigException(NbhelpersError):
     """One or more settings of an AutoMLConfig are wrong; the name is the SDK's."""
 
@@ -76,6 +102,10 @@ class ExperimentExecutionException(NbhelpersError):
 
 class ActivityFailedException(NbhelpersError):
     """A run that was waited for failed or was cancelled; the name is the SDK's."""
+
+
+class WebserviceException(NbhelpersError):
+    """A web service is missing, does not answer, or refuses a request; the name is the SDK's."""
 
 
 class TrainingError(NbhelpersError):

@@ -14,7 +14,7 @@ BUILDING = [
     {"metrics"},
     {"automl", "batch", "bundled", "results"},
     {"azure", "local"},
-    {"backend"},
+    {"backend", "service"},
     {"preparation"},
     {""},  # nbhelpers itself, the façade
     {"cli"},

@@ -10,6 +10,7 @@ from nbhelpers.errors import BackendError
 #: Where the SDK keeps each name.
 SOURCES = {
     "AmlCompute": "azureml.core.compute",
+    "AuthenticationException": "azureml.exceptions",
     "AutoMLConfig": "azureml.train.automl",
     "AutoMLRun": "azureml.train.automl.run",
     "AutoMLStep": "azureml.pipeline.steps",
@@ -17,9 +18,11 @@ SOURCES = {
     "ComputeTargetException": "azureml.core.compute_target",
     "DataType": "azureml.data.dataset_factory",
     "Dataset": "azureml.core",
+    "DatasetConsumptionConfig": "azureml.data.dataset_consumption_config",
     "Datastore": "azureml.core",
     "Experiment": "azureml.core",
     "InteractiveLoginAuthentication": "azureml.core.authentication",
+    "Model": "azureml.core",
     "Pipeline": "azureml.pipeline.core",
     "PipelineData": "azureml.pipeline.core",
     "PipelineParameter": "azureml.pipeline.core",
@@ -30,6 +33,7 @@ SOURCES = {
     "StepRun": "azureml.pipeline.core",
     "TabularDataset": "azureml.data",
     "TrainingOutput": "azureml.pipeline.core",
+    "Webservice": "azureml.core",
     "Workspace": "azureml.core",
 }
 

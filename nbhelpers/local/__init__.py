@@ -8,6 +8,7 @@ from typing import Any
 #: Where each public name is; modules are imported when a name is first asked for.
 _SOURCES = {
     "AmlCompute": "nbhelpers.local.compute",
+    "AuthenticationException": "nbhelpers.errors",
     "AutoMLConfig": "nbhelpers.local.config",
     "AutoMLRun": "nbhelpers.local.step_runs",
     "AutoMLStep": "nbhelpers.local.steps",
@@ -15,17 +16,22 @@ _SOURCES = {
     "ComputeTargetException": "nbhelpers.errors",
     "DataType": "nbhelpers.local.dataset",
     "Dataset": "nbhelpers.local.dataset",
+    "DatasetConsumptionConfig": "nbhelpers.local.parameters",
     "Datastore": "nbhelpers.local.workspace",
     "Experiment": "nbhelpers.local.experiment",
+    "InteractiveLoginAuthentication": "nbhelpers.local.authentication",
+    "Model": "nbhelpers.local.registry",
     "Pipeline": "nbhelpers.local.pipeline",
     "PipelineData": "nbhelpers.local.steps",
-    "PipelineParameter": "nbhelpers.local.steps",
+    "PipelineParameter": "nbhelpers.local.parameters",
     "PipelineRun": "nbhelpers.local.runs",
+    "PublishedPipeline": "nbhelpers.local.published",
     "Run": "nbhelpers.local.runs",
     "RunDetails": "nbhelpers.local.widgets",
     "StepRun": "nbhelpers.local.step_runs",
     "TabularDataset": "nbhelpers.local.dataset",
     "TrainingOutput": "nbhelpers.local.steps",
+    "Webservice": "nbhelpers.local.webservices",
     "Workspace": "nbhelpers.local.workspace",
 }
 

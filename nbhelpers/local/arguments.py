@@ -18,18 +18,24 @@ def check_workspace(workspace: object) -> None:
         )
 
 
-def check_tags(tags: object) -> None:
+def check_tags(tags: object, argument: str = "tags") -> None:
     """Refuse tags that are not a mapping of texts to texts."""
-    if not isinstance(tags, Mapping) or not all(isinstance(part, str) for pair in tags.items() for part in pair):
+    if not isinstance(tags, Mapping) or not all(_is_text(part) for pair in tags.items() for part in pair):
         raise UserErrorException(
-            f"tags={tags!r} is not a dictionary of texts.", "Write tags as in {'label': 'y'}, numbers as str."
+            f"{argument}={tags!r} is not a dictionary of texts.",
+            f"Write {argument} as in {{'label': 'y'}}, numbers as str.",
         )
 
 
 def check_text(argument: str, value: object) -> None:
     """Refuse what is neither a text nor None."""
-    if value is not None and not isinstance(value, str):
+    if value is not None and not _is_text(value):
         raise UserErrorException(f"{argument}={value!r} is not a text.", "Give a str, or leave it out.")
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a text that can be stored: one half of a surrogate pair, which JSON can hold, cannot."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def check_flags(flags: Mapping[str, Any]) -> None:

@@ -13,14 +13,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 
 from nbhelpers.batch.clean import bytes_in
 from nbhelpers.errors import StoreError
 from nbhelpers.local.processes import RUNNING, settle_all
-from nbhelpers.local.store import Store, datasets, models, runs, slots
+from nbhelpers.local.store import (
+    Store,
+    datasets,
+    models,
+    published_pipelines,
+    registered_models,
+    runs,
+    slots,
+    webservices,
+)
+from nbhelpers.local.tokens import remove_expired
 
 #: What a workspace folder consists of. Anything else that lies there is not ours to remove.
-PARTS = {"data": ["data"], "runs": ["runs"], "store": ["workspace.db", "workspace.db-wal", "workspace.db-shm"]}
+PARTS = {
+    "data": ["data"],
+    "runs": ["runs"],
+    "store": ["workspace.db", "workspace.db-wal", "workspace.db-shm"],
+    "service": ["service.json", "service.lock", "service.users.lock", "service.log"],
+}
 ALIVE = 120  # seconds since the last heartbeat within which a run counts as running
 #: Seconds for which a file stays although no row names it: its process may be about to write the row.
 GRACE = 60 * 60
@@ -65,7 +81,7 @@ class Plan:
         Bytes by path: tables that nothing refers to once those runs are gone, and folders of runs that are not in the
         store.
     kept : dict
-        Why a run stays, by its id: it has not ended, or is old but needed.
+        Why a run stays, by its id: it has not ended, or is old but needed, or its model is registered.
     """
 
     before: str
@@ -108,6 +124,9 @@ def count(store: Store) -> dict[str, int]:
         "runs": kinds.count("pipeline"),
         "child runs": kinds.count("child"),
         "models": len(store.all(sa.select(models.c.digest))),
+        "published pipelines": len(store.all(sa.select(published_pipelines.c.id))),
+        "registered models": len(store.all(sa.select(registered_models.c.name))),
+        "web services": len(store.all(sa.select(webservices.c.name))),
     }
 
 
@@ -139,12 +158,14 @@ def plan_removal(store: Store, days: float) -> Plan:
 def remove(store: Store, plan: Plan) -> None:
     """Remove what is in a plan, except what has been reused or referred to since.
 
-    Rows go first and at once, then files: whenever this is interrupted, the next plan finds what is left.
+    Rows go first and at once, then files: whenever this is interrupted, the next plan finds what is left. Tokens that
+    have expired go, too.
     """
     with store.writing() as connection:
         still = {row["id"] for row in _old_runs(connection, plan.before)[0]}
         old = [run for run in plan.runs if run.id in still]
         _delete_rows(connection, [run.id for run in old])
+        remove_expired(connection)
     for folder in (folder for run in old for folder in run.folders):
         with suppress(FileNotFoundError):  # another clean-up was faster
             shutil.rmtree(folder)
@@ -169,13 +190,21 @@ def shrink(store: Store) -> bool:
 
 
 def check_idle(home: Path) -> None:
-    """Refuse a workspace in which a run is alive. It may be of any schema.
+    """Refuse a workspace in which a run is alive, or that is being served. It may be of any schema.
 
     Raises
     ------
     StoreError
-        A run is alive, or the store cannot be read.
+        A run is alive, the service is running, or the store cannot be read.
     """
+    try:
+        if (lock := home / "service.lock").exists():
+            FileLock(lock, timeout=0).acquire().lock.release()
+    except Timeout:
+        raise StoreError(
+            f"The workspace {home} is in use: its service is running.",
+            "End `nbhelpers serve`, or the program that uses `nbhelpers.serving`.",
+        ) from None
     try:
         with closing(sqlite3.connect(f"{(home / 'workspace.db').as_uri()}?mode=ro", uri=True)) as connection:
             query = "SELECT id FROM runs WHERE heartbeat > ? AND ended IS NULL AND parent_id IS NULL"
@@ -212,7 +241,7 @@ def _old_runs(connection: sa.Connection, before: str) -> tuple[list[sa.RowMappin
     reused: dict[str, str] = dict(connection.execute(reusers).all())
     old: list[sa.RowMapping] = []
     kept: dict[str, str] = {}
-    needed: dict[str, str] = {}
+    needed = _registered(connection)
     for row in connection.execute(pipelines).mappings():  # newest first: each run before those that it needs
         run_id, status = row["id"], row["status"]
         if status in RUNNING:
@@ -227,6 +256,22 @@ def _old_runs(connection: sa.Connection, before: str) -> tuple[list[sa.RowMappin
         if row["continues"] and status != "Finished":  # a finished run holds all children itself
             needed[row["continues"]] = f"run {run_id}, which is {status}, continues it"
     return old, kept
+
+
+def _registered(connection: sa.Connection) -> dict[str, str]:
+    """Why runs stay whose models are registered, by the ids of the pipeline runs."""
+    model = registered_models.c
+    columns = (runs.c.parent_id, model.name, model.version, webservices.c.name.label("service"))
+    joined = registered_models.join(runs, runs.c.id == model.run_id).outerjoin(
+        webservices,
+        sa.and_(webservices.c.model_name == model.name, webservices.c.model_version == model.version),
+    )
+    reasons = {}
+    # The services last: of several reasons the one counts that has to be removed first.
+    for row in connection.execute(sa.select(*columns).select_from(joined).order_by("service")).mappings():
+        served = f", and the web service {row['service']} answers with it" if row["service"] else ""
+        reasons[row["parent_id"]] = f"its model is registered as {row['name']}:{row['version']}{served}"
+    return reasons
 
 
 def _parts(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, list[str]]:
@@ -258,9 +303,10 @@ def _delete_rows(connection: sa.Connection, run_ids: list[str]) -> None:
 
 
 def _tables(connection: sa.Connection, store: Store, gone: Collection[str] = ()) -> list[Path]:
-    """The stored tables that no data set and no run refers to, except for the runs that will be gone."""
+    """The stored tables that nothing refers to, once some runs are gone."""
     table, data = datasets.c.definition["table"].as_string(), runs.c.definition["data_digest"].as_string()
-    needed = set(connection.execute(sa.select(table)).scalars())
+    published = published_pipelines.c.definition[("steps", 0, "data_digest")].as_string()
+    needed = {*connection.execute(sa.select(table)).scalars(), *connection.execute(sa.select(published)).scalars()}
     steps = connection.execute(sa.select(runs.c.id, data).where(runs.c.kind == "step"))
     needed |= {digest for run_id, digest in steps if run_id not in gone}
     tables = (path for path in store.data_folder.iterdir() if _TABLE.fullmatch(path.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,19 @@ from nbhelpers import automl
 from nbhelpers.errors import ConfigException, DataError, UserErrorException, nearest
 from nbhelpers.local.compute import ComputeTarget
 from nbhelpers.local.files import open_parquet
+from nbhelpers.local.parameters import DatasetConsumptionConfig, PipelineParameter
 from nbhelpers.local.sources import copy_atomically, is_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbhelpers.local.store import Store
     from nbhelpers.local.tabular import TabularDataset
 
 TASKS = ("classification", "regression")
-OWN = ("path", "debug_log", "compute_target", "training_data", "label_column_name")
+#: The argument for the data, which a pipeline parameter may stand for as for a setting.
+DATA = "training_data"
+OWN = ("path", "debug_log", "compute_target", DATA, "label_column_name")
 
 
 class AutoMLConfig:
@@ -36,19 +41,26 @@ class AutoMLConfig:
     path : str or Path, optional
         The SDK's folder of scripts: not created, not copied and not part of what decides on reuse.
     compute_target : ComputeTarget
-    training_data : TabularDataset, DataFrame, str or Path
-        A data set; here also a data frame, or the path of a CSV or Parquet file.
+    training_data : TabularDataset, DatasetConsumptionConfig, DataFrame, str or Path
+        A data set; here also a data frame, or the path of a CSV or Parquet file. A DatasetConsumptionConfig of a
+        PipelineParameter makes it one that may be changed when the pipeline is submitted.
     label_column_name : str
         The column to predict.
     debug_log : str, optional
         Accepted and not used: each run keeps its log.
     **settings
-        The fields of `nbhelpers.automl.Settings` under the SDK's names, such as ``primary_metric``.
+        The fields of `nbhelpers.automl.Settings` under the SDK's names, such as ``primary_metric``. Each may be a
+        PipelineParameter, too.
 
     Raises
     ------
     ConfigException
         A setting is unknown or has a wrong value, or the data has no such label.
+
+    Attributes
+    ----------
+    parameters : dict
+        By name of a PipelineParameter: the ``setting`` that it stands for, its ``type`` and its ``default``.
     """
 
     def __init__(
@@ -57,14 +69,15 @@ class AutoMLConfig:
         path: str | Path | None = None,
         *,
         compute_target: ComputeTarget | None = None,
-        training_data: TabularDataset | pd.DataFrame | str | Path | None = None,
+        training_data: TabularDataset | DatasetConsumptionConfig | pd.DataFrame | str | Path | None = None,
         label_column_name: str | None = None,
         debug_log: str = "automl.log",
         **settings: Any,
     ) -> None:
         self.path = path
         self.debug_log = debug_log
-        problems = []
+        problems: list[str] = []
+        data, settings, self.parameters = _defaults(training_data, settings, problems)
         for name in list(settings):
             # A misspelt name of an argument above; misspelt settings are found by the engine.
             if near := get_close_matches(name, OWN, n=1, cutoff=0.8):
@@ -75,18 +88,14 @@ class AutoMLConfig:
                 f"compute_target={compute_target!r} is not a compute target: pass ComputeTarget(workspace, name)."
             )
         try:
-            dataset = _tabular(training_data)
-            problems += _label_problems(dataset, label_column_name, task)
+            dataset = _tabular(data)
+            problems += label_problems(dataset, label_column_name, task)
         except UserErrorException as error:
             problems.append(f"training_data: {error.problem} {error.remedy}")
         try:
-            # A NumPy scalar is as good as the number that it holds, but it cannot be stored as JSON.
-            plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()}
-            self.settings = automl.check_settings(task, plain)
+            self.settings = automl.check_settings(task, settings)
         except ConfigException as error:
-            problems += [line.removeprefix("- ") for line in error.problem.splitlines() if line.startswith("- ")] or [
-                error.problem
-            ]
+            problems += lines_of(error)
         if problems or compute_target is None or label_column_name is None:
             raise ConfigException(
                 "\n".join(["The AutoMLConfig cannot be used:", *(f"- {problem}" for problem in problems)]),
@@ -99,34 +108,77 @@ class AutoMLConfig:
 
     def definition(self) -> dict[str, Any]:
         """What a worker needs to run the search, as JSON."""
-        data, settings = self.training_data, self.settings.to_dict()
-        stored = data.materialize()
-        table = self.compute_target.workspace.store.data_folder / stored.name
-        if not table.is_file():  # the data was read into another workspace folder
-            copy_atomically(stored, table)
-        table.touch()  # `nbhelpers clean` leaves a recent table alone until the run refers to it
-        folds = settings["n_cross_validations"]
         return {
-            "settings": settings,
-            "dataset": f"{data.name}:{data.version}" if data.name else None,
-            "data_digest": data.digest,
-            "data_rows": open_parquet(table).metadata.num_rows,
+            **of_settings(self.settings, self.label_column_name),
+            **of_data(self.training_data, self.compute_target.workspace.store),
             "label_column_name": self.label_column_name,
             "compute_target": self.compute_target.name,
             "max_nodes": self.compute_target.max_nodes,
-            "properties": {
-                "task": self.task,
-                "primary_metric": settings["primary_metric"],
-                "num_iterations": str(settings["iterations"]),
-                "num_cross_validation": "auto" if folds is None else str(folds),
-                "seed": str(settings["seed"]),
-                "label_column_name": self.label_column_name,
-                "AMLSettingsJsonString": json.dumps(settings),
-            },
         }
 
     def __repr__(self) -> str:
         return f"AutoMLConfig(task={self.task!r}, label_column_name={self.label_column_name!r})"
+
+
+def _defaults(
+    data: Any, settings: Mapping[str, Any], problems: list[str]
+) -> tuple[Any, dict[str, Any], dict[str, dict[str, Any]]]:
+    """Data and settings with the defaults of pipeline parameters in their places, and those parameters."""
+    parameters: dict[str, dict[str, Any]] = {}
+
+    def default_of(setting: str, value: Any) -> Any:
+        if not isinstance(value, PipelineParameter):
+            return _plain(value)
+        default = _plain(value.default_value)
+        if value.name in parameters:
+            problems.append(
+                f"The pipeline parameter {value.name!r} stands for {parameters[value.name]['setting']} and {setting}: "
+                "give each a parameter of its own."
+            )
+        kind = "dataset" if setting == DATA else type(default).__name__
+        parameters[value.name] = {"setting": setting, "type": kind, "default": default}
+        return default
+
+    if isinstance(data, DatasetConsumptionConfig):
+        data = default_of(DATA, data.dataset)
+    return data, {name: default_of(name, value) for name, value in settings.items()}, parameters
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar is as good as the number that it holds, but it cannot be stored as JSON."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def of_settings(checked: automl.Settings, label: str) -> dict[str, Any]:
+    """The part of a step's definition that follows from its settings."""
+    settings = checked.to_dict()
+    folds = settings["n_cross_validations"]
+    return {
+        "settings": settings,
+        "properties": {
+            "task": checked.task,
+            "primary_metric": settings["primary_metric"],
+            "num_iterations": str(settings["iterations"]),
+            "num_cross_validation": "auto" if folds is None else str(folds),
+            "seed": str(settings["seed"]),
+            "label_column_name": label,
+            "AMLSettingsJsonString": json.dumps(settings),
+        },
+    }
+
+
+def of_data(data: TabularDataset, store: Store) -> dict[str, Any]:
+    """The part of a step's definition that follows from its data, which is in the workspace folder afterwards."""
+    stored = data.materialize()
+    table = store.data_folder / stored.name
+    if not table.is_file():  # the data was read into another workspace folder
+        copy_atomically(stored, table)
+    table.touch()  # `nbhelpers clean` leaves a recent table alone until the run refers to it
+    return {
+        "dataset": f"{data.name}:{data.version}" if data.name else None,
+        "data_digest": data.digest,
+        "data_rows": open_parquet(table).metadata.num_rows,
+    }
 
 
 def _tabular(data: Any) -> TabularDataset:
@@ -144,11 +196,19 @@ def _tabular(data: Any) -> TabularDataset:
             return Dataset.Tabular.from_parquet_files(data)
         return Dataset.Tabular.from_delimited_files(data)
     raise UserErrorException(
-        f"{type(data).__name__} is not a data set.", "Pass a TabularDataset, a data frame or the path of a file."
+        f"{type(data).__name__} is not a data set.",
+        "Pass a TabularDataset, a DatasetConsumptionConfig, a data frame or the path of a file.",
     )
 
 
-def _label_problems(dataset: TabularDataset, label: Any, task: Any) -> list[str]:
+def lines_of(error: ConfigException) -> list[str]:
+    """The problems that an error lists."""
+    lines = error.problem.splitlines()
+    return [line.removeprefix("- ") for line in lines if line.startswith("- ")] or [error.problem]
+
+
+def label_problems(dataset: TabularDataset, label: Any, task: Any) -> list[str]:
+    """Why the data cannot be used to predict a label; empty if it can."""
     columns = dataset.columns
     if label not in columns:
         near = nearest(label, columns)

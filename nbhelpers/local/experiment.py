@@ -17,6 +17,7 @@ from nbhelpers.local.workspace import Workspace
 
 if TYPE_CHECKING:
     from nbhelpers.local.pipeline import Pipeline
+    from nbhelpers.local.published import PublishedPipeline
     from nbhelpers.local.runs import PipelineRun
 
 DOCS = "https://learn.microsoft.com/python/api/azureml-core/azureml.core.experiment.experiment"
@@ -65,7 +66,7 @@ class Experiment:
 
     def submit(
         self,
-        config: Pipeline,
+        config: Pipeline | PublishedPipeline,
         tags: Mapping[str, str] | None = None,
         *,
         pipeline_parameters: Mapping[str, Any] | None = None,
@@ -76,7 +77,7 @@ class Experiment:
 
         Parameters
         ----------
-        config : Pipeline
+        config : Pipeline or PublishedPipeline
         tags : mapping, optional
             Tags of the run.
         pipeline_parameters, continue_on_step_failure, regenerate_outputs

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from nbhelpers.errors import UserErrorException
 from nbhelpers.local.arguments import check_flags, check_tags, check_text, check_workspace
-from nbhelpers.local.config import AutoMLConfig
+from nbhelpers.local.assignments import resolve
+from nbhelpers.local.config import DATA, AutoMLConfig
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.processes import start_worker
 from nbhelpers.local.reuse import Reuse, find_reusable, fingerprint, fingerprint_parts, reused_values
@@ -20,6 +21,7 @@ from nbhelpers.local.store import now, runs
 from nbhelpers.local.workspace import Workspace
 
 if TYPE_CHECKING:
+    from nbhelpers.local.published import PublishedPipeline
     from nbhelpers.local.runs import PipelineRun
 
 
@@ -78,7 +80,7 @@ class Pipeline:
         experiment_name : str
             Created if it is not there.
         pipeline_parameters : mapping, optional
-            New values of the pipeline's parameters.
+            New values of the pipeline's parameters: see `PipelineParameter`.
         continue_on_step_failure : bool, default False
             Without effect on a pipeline of one step.
         regenerate_outputs : bool, default False
@@ -93,7 +95,7 @@ class Pipeline:
         Raises
         ------
         UserErrorException
-            The pipeline has no such parameter.
+            The pipeline has no such parameter, or the value cannot be used.
         """
         return submit_pipeline(
             Experiment(self.workspace, experiment_name),
@@ -104,13 +106,54 @@ class Pipeline:
             regenerate_outputs=regenerate_outputs,
         )
 
+    def publish(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline, so that it can be submitted without the code that made it, also over REST.
+
+        Parameters
+        ----------
+        name : str, optional
+            Need not be unique; by default the pipeline's description.
+        description, version : str, optional
+        continue_on_step_failure : bool, optional
+            Without effect on a pipeline of one step.
+
+        Returns
+        -------
+        PublishedPipeline
+            Always a new one.
+        """
+        from nbhelpers.local.published import publish
+
+        definition = self.definition(bool(continue_on_step_failure))
+        return publish(self.workspace, definition, name, description, version, continue_on_step_failure)
+
+    def definition(self, continue_on_step_failure: bool = False) -> dict[str, Any]:
+        """What a run of the pipeline keeps of it, as JSON."""
+        steps = [step.definition() for step in self.steps]
+        definition = {
+            "description": self.description,
+            "continue_on_step_failure": continue_on_step_failure,
+            "steps": steps,
+        }
+        parameters = {name: value for step in self.steps for name, value in step.automl_config.parameters.items()}
+        for name, parameter in parameters.items():
+            if parameter["setting"] == DATA:
+                parameters[name] = parameter | {"default": steps[0]["dataset"] or steps[0]["data_digest"]}
+        return definition | ({"parameters": parameters} if parameters else {})
+
     def __repr__(self) -> str:
         return f"Pipeline(description={self.description!r}, steps={self.steps!r})"
 
 
 def submit_pipeline(
     experiment: Experiment,
-    pipeline: Pipeline,
+    pipeline: Pipeline | PublishedPipeline,
     tags: Mapping[str, str] | None = None,
     *,
     pipeline_parameters: Mapping[str, Any] | None = None,
@@ -118,27 +161,31 @@ def submit_pipeline(
     regenerate_outputs: bool = False,
 ) -> PipelineRun:
     """As `Pipeline.submit`, in an experiment that is at hand."""
+    from nbhelpers.local.published import PublishedPipeline
+
+    if isinstance(pipeline, PublishedPipeline):
+        return pipeline.submit(
+            experiment.workspace,
+            experiment.name,
+            pipeline_parameters,
+            continue_on_step_failure or None,
+            regenerate_outputs,
+            tags,
+        )
     if not isinstance(pipeline, Pipeline):
         raise UserErrorException(
             f"An experiment cannot submit a {type(pipeline).__name__}.",
             "put the AutoMLConfig into an AutoMLStep and that into a Pipeline"
             if isinstance(pipeline, AutoMLConfig)
-            else "pass a Pipeline",
-        )
-    if pipeline_parameters:
-        raise UserErrorException(
-            f"pipeline_parameters={pipeline_parameters!r}: the pipeline has no parameters, an AutoMLStep takes none.",
-            "leave pipeline_parameters out, and give settings to AutoMLConfig",
+            else "pass a Pipeline or PublishedPipeline",
         )
     check_flags({"continue_on_step_failure": continue_on_step_failure, "regenerate_outputs": regenerate_outputs})
     if tags is not None:
         check_tags(tags)
-    definition = {
-        "description": pipeline.description,
-        "continue_on_step_failure": continue_on_step_failure,
-        "steps": [step.definition() for step in pipeline.steps],
-    }
-    return submit_definition(experiment, definition, tags, regenerate_outputs=regenerate_outputs)
+    definition = resolve(experiment.workspace, pipeline.definition(continue_on_step_failure), pipeline_parameters)
+    run = submit_definition(experiment, definition, tags, regenerate_outputs=regenerate_outputs)
+    print_submission(run)
+    return run
 
 
 def submit_definition(
@@ -146,12 +193,15 @@ def submit_definition(
     definition: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
     *,
+    name: str | None = None,
+    properties: Mapping[str, str] | None = None,
     regenerate_outputs: bool = False,
     reuse: Reuse | None = None,
 ) -> PipelineRun:
-    """Start the pipeline that a pipeline run's row keeps as its definition; prints the SDK's lines.
+    """Start the pipeline that a pipeline run's row keeps as its definition.
 
-    `reuse` says what the run takes over; by default that is looked for.
+    `name` is shown instead of the definition's description. `reuse` says what the run takes over; by default that is
+    looked for.
     """
     from nbhelpers.local.runs import PipelineRun
 
@@ -178,10 +228,10 @@ def submit_definition(
     run = common | {
         "id": run_id,
         "kind": "pipeline",
-        "name": definition["description"] or "pipeline",
+        "name": name or definition["description"] or "pipeline",
         "definition": dict(definition),
         "tags": dict(tags or {}),
-        "properties": {"azureml.runsource": "azureml.PipelineRun"} | links("parent_id"),
+        "properties": dict(properties or {}) | {"azureml.runsource": "azureml.PipelineRun"} | links("parent_id"),
         "heartbeat": time.time(),
     }
     step_run = common | {
@@ -207,19 +257,28 @@ def submit_definition(
             connection.execute(runs.insert().values(run))
             connection.execute(runs.insert().values(step_run))
     if gone:  # it was cleaned away since we looked
-        return submit_definition(experiment, definition, tags, regenerate_outputs=regenerate_outputs)
-    module_id = uuid.UUID(digest[:32])
-    outcome = (
-        "step will run and generate new outputs"
-        if original is None
-        else "step is eligible to reuse a previous run's output"
-    )
+        return submit_definition(
+            experiment, definition, tags, name=name, properties=properties, regenerate_outputs=regenerate_outputs
+        )
     if original is None:
         start_worker(store, run_id, step_id)
-    print(f"Created step {step['name']} [{step_run['properties']['azureml.nodeid']}][{module_id}], (This {outcome})")
-    print(f"Reuse of step {step['name']}: {reuse.why}")
-    print(f"Submitted PipelineRun {run_id}")
     return PipelineRun(experiment, run_id)
+
+
+def print_submission(run: PipelineRun) -> None:
+    """Print the SDK's lines about a run that was just submitted, and why it reuses another or does not."""
+    for step in run.get_steps():
+        row = step._row()
+        node_id, reuse = (row["properties"][name] for name in ("azureml.nodeid", "nbhelpers.reuse"))
+        module_id = uuid.UUID(fingerprint(row["definition"]["fingerprint_parts"])[:32])
+        outcome = (
+            "step is eligible to reuse a previous run's output"
+            if "azureml.reusedrunid" in row["properties"]
+            else "step will run and generate new outputs"
+        )
+        print(f"Created step {step.name} [{node_id}][{module_id}], (This {outcome})")
+        print(f"Reuse of step {step.name}: {reuse}")
+    print(f"Submitted PipelineRun {run.id}")
 
 
 def _flat(steps: Any) -> list[Any]:

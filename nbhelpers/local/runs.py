@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 
-from nbhelpers.errors import UserErrorException, nearest
+from nbhelpers.errors import ConflictError, NotFoundError, UserErrorException, nearest
 from nbhelpers.local.arguments import check_tags, check_workspace, path_of
 from nbhelpers.local.display import html_table
 from nbhelpers.local.outputs import PortDataReference, copy_out
@@ -19,8 +19,12 @@ from nbhelpers.local.waiting import follow_pipeline, wait
 
 if TYPE_CHECKING:
     from nbhelpers.local.experiment import Experiment
+    from nbhelpers.local.published import PublishedPipeline
     from nbhelpers.local.step_runs import AutoMLRun
     from nbhelpers.local.workspace import Workspace
+
+#: The property of a pipeline run that is the id of the published pipeline that it was submitted through.
+PIPELINE_ID = "azureml.pipelineid"
 
 
 class Run:
@@ -209,7 +213,9 @@ class Run:
 def _find(workspace: Workspace, run_id: str) -> sa.RowMapping:
     row = workspace.store.one(sa.select(runs).where(runs.c.id == str(run_id)))
     if row is None:
-        raise UserErrorException(f"The workspace has no run {run_id!r}.", "take the id of one of experiment.get_runs()")
+        raise NotFoundError(
+            f"The workspace has no run {str(run_id)[:100]!r}.", "take the id of one of experiment.get_runs()"
+        )
     return row
 
 
@@ -328,7 +334,7 @@ class PipelineRun(PipelinePart):
             since, so that the children would not fit together.
         """
         from nbhelpers.local.children import finished_children
-        from nbhelpers.local.pipeline import submit_definition
+        from nbhelpers.local.pipeline import print_submission, submit_definition
         from nbhelpers.local.reuse import changes, continued, find_later, fingerprint_parts
 
         status = self.get_status()
@@ -352,7 +358,72 @@ class PipelineRun(PipelinePart):
                 "submit the pipeline again, which trains all of it anew",
             )
         reuse = continued(row, finished_children(self._store, row["id"]).values())
-        return submit_definition(self.experiment, definition, self.tags, reuse=reuse)
+        published = {key: value for key, value in self.properties.items() if key == PIPELINE_ID}
+        run = submit_definition(
+            self.experiment, definition, self.tags, name=self.name, properties=published, reuse=reuse
+        )
+        print_submission(run)
+        return run
+
+    def publish_pipeline(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline of this run, with the values that its parameters have in it as their defaults.
+
+        It need not have finished: what it finds is reused as soon as it has.
+
+        Parameters
+        ----------
+        name : str, optional
+            Need not be unique; by default the pipeline's description.
+        description, version : str, optional
+        continue_on_step_failure : bool, optional
+            Without effect on a pipeline of one step.
+
+        Returns
+        -------
+        PublishedPipeline
+            Always a new one.
+
+        Raises
+        ------
+        ConflictError
+            The run failed or was cancelled, so that nothing is known of the pipeline but that it does not end well.
+        """
+        from nbhelpers.local.published import publish
+
+        if (status := self.get_status()) in ("Failed", "Canceled"):
+            raise ConflictError(
+                f"Run {self.id} is {status}, so its pipeline is not published.",
+                "publish one that has finished; this one may go on with run.continue_run()",
+            )
+        definition = self._row()["definition"]
+        return publish(
+            self.experiment.workspace, definition, name, description, version, continue_on_step_failure, self.id
+        )
+
+    @staticmethod
+    def get_pipeline_runs(workspace: Workspace, pipeline_id: str) -> list[PipelineRun]:
+        """The runs that were submitted through a published pipeline, newest first.
+
+        Raises
+        ------
+        NotFoundError
+            The workspace has no published pipeline of this id.
+        """
+        from nbhelpers.local.experiment import Experiment
+        from nbhelpers.local.published import PublishedPipeline
+
+        published = PublishedPipeline.get(workspace, pipeline_id)
+        its = sa.select(runs.c.id, runs.c.experiment).where(runs.c.properties[PIPELINE_ID].as_string() == published.id)
+        return [
+            PipelineRun(Experiment(workspace, row["experiment"]), row["id"])
+            for row in workspace.store.all(its.order_by(runs.c.created.desc()))
+        ]
 
     def get_steps(self) -> Iterator[AutoMLRun]:
         """The runs of the steps."""

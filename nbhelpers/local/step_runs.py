@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -18,6 +18,9 @@ from nbhelpers.local.runs import PipelinePart, Run
 from nbhelpers.local.store import runs
 from nbhelpers.local.waiting import follow_step, wait
 from nbhelpers.metrics import greater_is_better
+
+if TYPE_CHECKING:
+    from nbhelpers.local.registry import Model
 
 STARS = "*" * 100
 
@@ -190,6 +193,38 @@ class AutoMLRun(StepRun):
                 else "go on where it stopped with pipeline_run.continue_run(), or run the pipeline again",
             )
         return child, load(file, self.experiment.workspace)
+
+    def register_model(
+        self,
+        model_name: str,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        iteration: int | None = None,
+        metric: str | None = None,
+    ) -> Model:
+        """Register the model of the run under a name, as its next version.
+
+        Parameters
+        ----------
+        model_name : str
+            1 to 255 letters, digits, ``-``, ``_`` and ``.``, the first a letter or digit.
+        description : str, optional
+        tags : mapping of str to str, optional
+        iteration, metric
+            As in `get_output`.
+
+        Raises
+        ------
+        ModelError
+            The model was not kept, or cannot be loaded.
+        UserErrorException
+            An argument is wrong.
+        """
+        from nbhelpers.local.registry import register
+
+        self.get_output(iteration, metric)  # which refuses a model that could not be used
+        digest = self.properties["model_digest"]
+        return register(self.experiment.workspace, self._original(), digest, model_name, description, tags)
 
     def get_guardrails(self, to_console: bool = True) -> dict[str, Any]:
         """What was checked in the data before training.

@@ -90,35 +90,6 @@ class PipelineData:
         return f"PipelineData(name={self.name!r}, pipeline_output_name={self.pipeline_output_name!r})"
 
 
-class PipelineParameter:
-    """A named value that can be changed when a pipeline is submitted.
-
-    Parameters
-    ----------
-    name : str
-    default_value : int, str, bool or float
-
-    Raises
-    ------
-    ValueError
-        The name is no text, or the default value has another type.
-    """
-
-    def __init__(self, name: str, default_value: int | str | bool | float) -> None:
-        if not isinstance(name, str) or not name:
-            raise WrongValueError(f"{name!r} cannot be the name of a pipeline parameter.", "give a text")
-        if not isinstance(default_value, int | str | bool | float):
-            raise WrongValueError(
-                f"The default value of pipeline parameter {name!r} is of type {type(default_value).__name__}.",
-                "use a whole number, text, truth value or float",
-            )
-        self.name = name
-        self.default_value = default_value
-
-    def __repr__(self) -> str:
-        return f"PipelineParameter(name={self.name!r}, default_value={self.default_value!r})"
-
-
 class AutoMLStep:
     """A step that searches for the best model.
 

@@ -24,8 +24,8 @@ import sqlalchemy as sa
 
 from nbhelpers.errors import StoreError
 
-#: Number of the schema below. A store with another number is refused.
-SCHEMA = 2
+#: Number of the schema below. A store of schema 2, which lacks some tables, gets them; others are refused.
+SCHEMA = 3
 
 #: Seconds for which a process waits for another one that writes.
 _BUSY = 30
@@ -104,6 +104,63 @@ models = sa.Table(
     sa.Column("digest", sa.String, primary_key=True),
     sa.Column("run_id", sa.String, sa.ForeignKey("runs.id"), nullable=False),
     sa.Column("created", sa.String, nullable=False),
+)
+
+published_pipelines = sa.Table(
+    "published_pipelines",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("description", sa.String),
+    sa.Column("version", sa.String),
+    sa.Column("status", sa.String, nullable=False),  # Active | Disabled
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("continue_on_step_failure", sa.Boolean, nullable=False),
+    sa.Column("definition", sa.JSON, nullable=False),  # as that of a pipeline run
+    sa.Column("run_id", sa.String),  # the run that was published, which may be gone
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),  # SHA-256 of the secret, which is kept nowhere
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("expires", sa.String, nullable=False),
+)
+
+registered_models = sa.Table(
+    "registered_models",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, sa.ForeignKey("runs.id"), nullable=False),  # of the step
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("description", sa.String),
+    sa.Column("tags", sa.JSON, nullable=False),
+)
+
+webservices = sa.Table(
+    "webservices",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("model_name", sa.String, nullable=False),
+    sa.Column("model_version", sa.Integer, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("description", sa.String),
+    sa.Column("example", sa.JSON, nullable=False),  # one row
+    sa.Column("schema", sa.JSON, nullable=False),  # the columns with their types
+    sa.ForeignKeyConstraint(["model_name", "model_version"], ["registered_models.name", "registered_models.version"]),
+)
+
+workspace_settings = sa.Table(
+    "workspace_settings",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
 )
 
 
@@ -250,16 +307,20 @@ def open_store(home: Path | None = None) -> Store:
 
 @cache
 def _open(home: Path, _pid: int) -> Store:  # one engine for each process: connections do not survive a fork
+    database = home / "workspace.db"
     try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in ("data", "runs"):
-            (home / folder).mkdir(parents=True, exist_ok=True)
+            (home / folder).mkdir(exist_ok=True)
+        if not database.exists():
+            database.touch(mode=0o600)  # SQLite gives its other files the same mode
     except OSError as error:
         raise StoreError(
             f"The workspace folder {home} cannot be created: {error.strerror}.",
             "Set NBHELPERS_HOME to a folder that you may write to.",
         ) from error
     # Autocommit: neither the driver nor SQLAlchemy opens a transaction by itself; `Store.writing` does.
-    url = sa.URL.create("sqlite", database=str(home / "workspace.db"))  # a path in a text may hold ? or %
+    url = sa.URL.create("sqlite", database=str(database))  # a path in a text may hold ? or %
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": _BUSY})
 
     @sa.event.listens_for(engine, "connect")
@@ -278,10 +339,11 @@ def _open(home: Path, _pid: int) -> Store:  # one engine for each process: conne
     store = Store(home, engine)
     with store.writing() as connection:
         found: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if found == 0:
+        if found in (0, 2):
             metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
-    if found not in (0, SCHEMA):
+            database.chmod(0o600)
+    if found not in (0, 2, SCHEMA):
         raise StoreError(
             f"The workspace in {home} has schema {found}; this version of nbhelpers reads schema {SCHEMA}.",
             "Move the folder away, remove it with `nbhelpers clean --all --yes`, or set NBHELPERS_HOME to another one."

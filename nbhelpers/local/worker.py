@@ -141,13 +141,16 @@ def work(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> d
     properties["nbhelpers.reuse"] = reuse.why
     if reuse.original is not None:
         return reused_values(reuse.original, properties)
-    pipeline = {"azureml.runsource": "azureml.PipelineRun"}
     if reuse.interrupted is not None:
         properties["nbhelpers.continues"] = reuse.interrupted["id"]
-        pipeline["nbhelpers.continues"] = reuse.interrupted["parent_id"]
+    mine = runs.c.id == step["parent_id"]
     with store.writing() as connection:
         connection.execute(runs.update().where(runs.c.id == step["id"]).values(properties=properties))
-        connection.execute(runs.update().where(runs.c.id == step["parent_id"]).values(properties=pipeline))
+        pipeline: dict[str, str] = dict(connection.execute(sa.select(runs.c.properties).where(mine)).scalar_one())
+        pipeline.pop("nbhelpers.waits_for")
+        if reuse.interrupted is not None:
+            pipeline["nbhelpers.continues"] = reuse.interrupted["parent_id"]
+        connection.execute(runs.update().where(mine).values(properties=pipeline))
     set_status(store, step["id"], "Running")
     return train(store, {**step, "properties": properties}, cancelled)
 

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
@@ -24,7 +25,10 @@ from nbhelpers.local.cleaning import (
     remove_workspace,
     shrink,
 )
-from nbhelpers.local.store import Store, models, now, open_store, runs, slots
+from nbhelpers.local.published import publish
+from nbhelpers.local.store import Store, models, now, open_store, registered_models, runs, slots, webservices
+from nbhelpers.local.tokens import create_token, list_tokens
+from nbhelpers.service.server import only_service
 
 from . import kills
 from .conftest import bank_like
@@ -168,6 +172,58 @@ def test_a_table_that_a_run_needs_after_the_plan_stays(workspace: Workspace) -> 
     assert table.exists()
 
 
+def test_a_table_that_a_published_pipeline_needs_stays_when_its_run_goes(workspace: Workspace) -> None:
+    store = workspace.store
+    definition = {
+        "description": None,
+        "continue_on_step_failure": False,
+        "steps": [{"name": "step", "data_digest": TABLE}],
+    }
+    run_id, _ = add_run(store, days=9, table=TABLE, definition=definition)
+    other, _ = add_run(store, days=9, table=TABLE[::-1])
+    table, of_other = aged_table(store, TABLE), aged_table(store, TABLE[::-1])
+    publish(workspace, definition, "bank", None, None, run_id=run_id).disable()
+    plan = plan_removal(store, 5)
+    assert ({run.id for run in plan.runs}, set(plan.leftovers)) == ({run_id, other}, {of_other})
+    remove(store, plan)
+    assert (rows(store), table.exists(), of_other.exists()) == ([], True, False)
+    assert count(store)["published pipelines"] == 1
+
+
+def test_a_run_whose_model_is_registered_is_kept_with_what_it_reuses(workspace: Workspace) -> None:
+    store = workspace.store
+    original, original_step = add_run(store, days=9)
+    reuse = {"azureml.reusedrunid": original_step, "azureml.reusedpipeline": original}
+    registered, step = add_run(store, days=8, facts=reuse)
+    served, served_step = add_run(store, days=8)
+    other, _ = add_run(store, days=8)
+    with store.writing() as connection:
+        for name, run_id in (("bank", step), ("live", served_step), ("spare", served_step)):
+            row = {"name": name, "version": 1, "created": now(), "run_id": run_id, "digest": TABLE, "tags": {}}
+            connection.execute(registered_models.insert().values(row))
+        row = {"name": "bank-service", "model_name": "live", "model_version": 1, "created": now()}
+        connection.execute(webservices.insert().values(row | {"example": {}, "schema": {}}))
+    plan = plan_removal(store, 5)
+    assert [run.id for run in plan.runs] == [other]
+    assert plan.kept == {
+        registered: "its model is registered as bank:1",
+        served: "its model is registered as live:1, and the web service bank-service answers with it",
+        original: f"run {registered} reuses it",
+    }
+    remove(store, plan)
+    assert is_consistent(store)
+    assert (count(store)["registered models"], count(store)["web services"]) == (3, 1)
+
+
+def test_expired_tokens_go_and_valid_ones_stay(workspace: Workspace) -> None:
+    create_token(workspace.store, "valid", ["read"], timedelta(days=1))
+    create_token(workspace.store, "expired", ["read"], timedelta(microseconds=1))
+    plan = plan_removal(workspace.store, 5)
+    assert {token.name for token in list_tokens(workspace.store)} == {"valid", "expired"}, "planning removed something"
+    remove(workspace.store, plan)
+    assert [token.name for token in list_tokens(workspace.store)] == ["valid"]
+
+
 def test_folders_of_runs_without_a_row_go_after_an_hour(workspace: Workspace) -> None:
     store = workspace.store
     run_id, step_id = add_run(store, days=1)
@@ -274,6 +330,11 @@ class TestWholeWorkspace:
             check_idle(workspace.store.home)
         with workspace.store.writing() as connection:
             connection.execute(runs.update().values(heartbeat=time.time() - 3600))
+        check_idle(workspace.store.home)
+
+    def test_with_its_service_running_it_is_in_use(self, workspace: Workspace) -> None:
+        with only_service(workspace.store), pytest.raises(StoreError, match="its service is running"):
+            check_idle(workspace.store.home)
         check_idle(workspace.store.home)
 
     def test_one_that_cannot_be_read_is_not_called_idle(self, tmp_path: Path) -> None:

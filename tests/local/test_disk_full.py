@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from nbhelpers.errors import ActivityFailedException, StoreError
-from nbhelpers.local import PipelineRun, Workspace
+from nbhelpers.local import AutoMLConfig, AutoMLStep, Pipeline, PipelineRun, PublishedPipeline, Workspace
 from nbhelpers.local.processes import BEAT
 from nbhelpers.local.store import runs
 
@@ -142,6 +143,23 @@ def test_a_run_outlives_a_full_disk_if_there_is_room_again_before_it_has_to_writ
     (disk / "go on").touch()
     assert end_of(run) == "Finished"
     assert completed(run) == set(range(6))
+
+
+def test_publishing_on_a_full_disk_leaves_nothing_and_goes_well_when_there_is_room(disk: Path) -> None:
+    target = create_target(Workspace.from_config(), max_nodes=1)
+    config = AutoMLConfig("classification", compute_target=target, training_data=bank_like(300), label_column_name="y")
+    pipeline = Pipeline(target.workspace, AutoMLStep("automl_module", config))
+    description = "x" * 1_000_000  # more than what the files of the database have room for
+    with (disk / "filling").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(StoreError, match="database or disk is full"):
+        pipeline.publish("bank", description)
+    assert PublishedPipeline.list(target.workspace, active_only=False) == []
+    (disk / "filling").unlink()
+    published = pipeline.publish("bank", description)
+    assert [made.id for made in PublishedPipeline.list(target.workspace)] == [published.id]
+    assert PublishedPipeline.get(target.workspace, published.id).description == description
 
 
 def assert_goes_on(run: PipelineRun, monkeypatch: pytest.MonkeyPatch, iterations: int) -> None:

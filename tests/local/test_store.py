@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import sqlite3
+import stat
+from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from nbhelpers.errors import StoreError
+from nbhelpers.local import store as store_module
 from nbhelpers.local.store import experiments, now, open_store, write_atomically
 
 
@@ -39,6 +43,39 @@ def test_a_store_of_another_schema_is_refused_with_the_remedy(tmp_path: Path, sc
         connection.execute(f"PRAGMA user_version={schema}")
     with pytest.raises(StoreError, match=rf"has schema {schema}.*\nTo mend it: {remedy}"):
         open_store(tmp_path)
+
+
+def test_a_store_of_schema_2_is_kept_and_gets_the_new_tables(tmp_path: Path) -> None:
+    def tables() -> set[str]:
+        with closing(sqlite3.connect(tmp_path / "workspace.db")) as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+    store = open_store(tmp_path)
+    with store.writing() as connection:
+        connection.execute(experiments.insert().values(name="one", created=now(), tags={}))
+        for table in ("webservices", "registered_models", "tokens", "published_pipelines", "workspace_settings"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        connection.exec_driver_sql("PRAGMA user_version=2")
+    (tmp_path / "workspace.db").chmod(0o644)
+    old = tables()
+    store_module._open.cache_clear()
+    assert [row["name"] for row in open_store(tmp_path).all(sa.select(experiments))] == ["one"]
+    assert tables() - old == {"webservices", "registered_models", "tokens", "published_pipelines", "workspace_settings"}
+    assert stat.S_IMODE((tmp_path / "workspace.db").stat().st_mode) == 0o600
+
+
+def test_nobody_else_can_read_the_workspace(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = open_store(tmp_path / "home")
+        with store.writing() as connection:
+            connection.execute(experiments.insert().values(name="one", created=now(), tags={}))
+            files = [path for path in (tmp_path / "home").iterdir() if path.is_file()]
+            assert {path.name for path in files} == {"workspace.db", "workspace.db-wal", "workspace.db-shm"}
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 @pytest.mark.parametrize("home", ["~nobody-of-that-name/x", "x" * 5000, f"{__file__}/home"])

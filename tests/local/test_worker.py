@@ -113,13 +113,19 @@ def test_a_run_waits_for_one_that_does_the_same_and_takes_over_its_result(target
 
 def test_a_run_that_waited_for_one_in_vain_goes_on_where_that_stopped(target: ComputeTarget) -> None:
     settings = {"iterations": 40, "n_cross_validations": 2}
-    first, second, third = (submit(target, **settings) for _ in range(3))
+    first = submit(target, **settings)
+    published = first.publish_pipeline()
+    second, third = published.submit(target.workspace, "faults"), submit(target, **settings)
     wait_until(lambda: has_finished_child(first))
     first.cancel()
     wait_until(lambda: has_finished_child(second))
     (step,) = second.get_steps()
     assert f"run {first.id} was cancelled" in step.properties["nbhelpers.reuse"]
-    assert second.properties["nbhelpers.continues"] == first.id
+    assert second.properties == {
+        "azureml.runsource": "azureml.PipelineRun",
+        "azureml.pipelineid": published.id,
+        "nbhelpers.continues": first.id,
+    }
     assert next(step.get_children()).properties["nbhelpers.taken_over_from"].endswith("_0")
     with pytest.raises(UserErrorException, match=r"submitted later, is .* on the same settings and data"):
         first.continue_run()
