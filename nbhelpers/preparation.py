@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from unicodedata import combining, normalize
 from urllib.parse import urlsplit
 
-from nbhelpers.automl import check_rows, has_label, infer_task, read_label, stratified_split
+from nbhelpers.automl import (
+    Settings,
+    check_rows,
+    check_settings,
+    has_label,
+    infer_task,
+    read_label,
+    stratified_split,
+)
 from nbhelpers.backend import Backend
 from nbhelpers.bundled import BUNDLED, bundled_data
 from nbhelpers.errors import DataError, UserErrorException, nearest
-from nbhelpers.local.sources import display_name, is_parquet
+from nbhelpers.local.sources import display_name, is_parquet, is_url, local_file
+from nbhelpers.metrics import PRIMARY_METRICS
 from nbhelpers.results.models import read_truth
 
 if TYPE_CHECKING:
@@ -26,7 +37,8 @@ class PreparedData:
     Attributes
     ----------
     train, test : TabularDataset
-        The backend's registered data sets. The training set has tags: label, task and test_dataset.
+        The backend's registered data sets. The training set has tags: label, task, test_dataset, and
+        synthetic where that is known of it.
     label : str
         The column to predict.
     task : {"classification", "regression"}
@@ -82,14 +94,8 @@ def prepare_data(
     UserErrorException
         A parameter cannot be used.
     """
-    if task not in ("auto", "classification", "regression"):
-        raise UserErrorException(
-            f"The task {task!r} is unknown.", "set task to 'auto', 'classification' or 'regression'"
-        )
-    if not 0 < test_size < 1:
-        raise UserErrorException(
-            f"test_size={test_size!r} is not a share between 0 and 1.", "choose a share such as 0.2"
-        )
+    _check_task(task)
+    _check_test_size(test_size)
     name = dataset_name or _dataset_name(data)
     if name in BUNDLED and data != name:
         raise UserErrorException(
@@ -100,7 +106,12 @@ def prepare_data(
     frame = train.to_pandas_dataframe()
     _require_columns(frame, [label], "label column", data)
     task = infer_task(frame[label]) if task == "auto" else task
-    description = bundled_data(data).description if data in BUNDLED else f"From {_shown(data)}"
+    read_label(frame[label][has_label(frame[label])], task)  # refused before the split, whose errors know less
+    check_rows(frame.drop(columns=label), frame)
+    if data in BUNDLED:
+        description, synthetic = bundled_data(data).description, bundled_data(data).synthetic
+    else:
+        description, synthetic = f"From {_shown(data)}", "synthetic" in (train.tags or {})
     test: Any
     if test_data or data in BUNDLED:
         test = _open(ml, workspace, test_data) if test_data else _open_file(ml, str(bundled_data(data).test))
@@ -114,7 +125,46 @@ def prepare_data(
     _check_test(frame, test_frame, label, task)
     test = _register(ml, workspace, test, f"{name}-test", description, {"label": label, "task": task})
     tags = {"label": label, "task": task, "test_dataset": f"{test.name}:{test.version}"}
+    if synthetic:
+        tags["synthetic"] = "yes"
     return PreparedData(_register(ml, workspace, train, name, description, tags), test, label, task)
+
+
+def check_values(values: Mapping[str, Any], workspace: Any = None) -> None:
+    """Check parameters of the notebooks before one of them runs, by the rules that they apply on the local backend.
+
+    What depends on the data, such as the label, is left to the notebooks.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Parameters of any of the notebooks, with values of their types.
+    workspace : Workspace, optional
+        Where data sets are looked up; None where there is none yet.
+
+    Raises
+    ------
+    DataError
+        The data does not exist, or is no file that can be read.
+    ConfigException
+        Settings of the training cannot be used.
+    UserErrorException
+        `task` or `test_size` cannot be used.
+    """
+    task = values.get("task", "auto")
+    _check_task(task)
+    if "test_size" in values:
+        _check_test_size(values["test_size"])
+    if "data" in values:
+        _check_source(values["data"], workspace)
+    if test_data := values.get("test_data"):
+        _check_source(test_data, workspace)
+    if task == "auto":  # by the metric, as the label is not known yet
+        near = nearest(values.get("primary_metric", ""), sum(PRIMARY_METRICS.values(), ()))
+        task = next((task for task, metrics in PRIMARY_METRICS.items() if near in metrics), "classification")
+    # Where a notebook takes "auto", it leaves the setting out.
+    names = Settings.__annotations__.keys() - {"task"}
+    check_settings(task, {name: value for name, value in values.items() if name in names and value != "auto"})
 
 
 def find_dataset(ml: Backend, experiment: Any, dataset_name: str = "latest") -> Any:
@@ -147,6 +197,49 @@ def find_dataset(ml: Backend, experiment: Any, dataset_name: str = "latest") -> 
     return ml.Dataset.get_by_name(experiment.workspace, name, version=int(version) if version else "latest")
 
 
+def find_test_dataset(ml: Backend, experiment: Any, run: Any) -> Any:
+    """Get the test set that belongs to the training set of a run.
+
+    Parameters
+    ----------
+    ml : Backend
+    experiment : Experiment
+    run : PipelineRun
+        Has the tag ``test_dataset``, which 03_train.ipynb gives its runs.
+
+    Raises
+    ------
+    UserErrorException
+        The run has no such tag, or there is no such data set.
+    """
+    if "test_dataset" not in run.tags:
+        raise UserErrorException(
+            f"Run {run.id} has no tag 'test_dataset', so its test set is not known.",
+            "name one that has the columns of its training data: run.set_tags({'test_dataset': 'NAME:VERSION'})",
+        )
+    return find_dataset(ml, experiment, run.tags["test_dataset"])
+
+
+def _check_task(task: str) -> None:
+    if task not in ("auto", "classification", "regression"):
+        raise UserErrorException(
+            f"The task {task!r} is unknown.", "set task to 'auto', 'classification' or 'regression'"
+        )
+
+
+def _check_test_size(test_size: float) -> None:
+    if not 0 < test_size < 1:
+        raise UserErrorException(
+            f"test_size={test_size!r} is not a share between 0 and 1.", "choose a share such as 0.2"
+        )
+
+
+def _check_source(data: str, workspace: Any) -> None:
+    """Look whether there is data of this name or path; a URL is not asked yet."""
+    if not (data in BUNDLED or is_url(data) or (workspace is not None and data in workspace.datasets)):
+        local_file(data, Path())
+
+
 def _open(ml: Backend, workspace: Any, data: str) -> Any:
     if data in BUNDLED:
         return _open_file(ml, str(bundled_data(data).train))
@@ -165,10 +258,27 @@ def _require_columns(frame: Any, wanted: list[str], what: str, data: str) -> Non
     for column in wanted:
         if column not in frame.columns:
             near = nearest(column, frame.columns)
+            shown = ", ".join(map(str, frame.columns[:30])) + (", …" if len(frame.columns) > 30 else "")
+            if what == "column":
+                remedy = "give test_data with all columns of data, the label too"
+            elif any(_is_number(name) for name in frame.columns):
+                remedy = "write the names of the columns into the first line: it holds numbers"
+            elif near:
+                remedy = f"name {near!r} instead, or correct the data"
+            else:
+                remedy = "name another column, or correct the data"
             raise DataError(
-                f"The {what} {column!r} is not in {_shown(data)}, which has: {', '.join(map(str, frame.columns))}.",
-                f"name {near!r} instead, or correct the data" if near else "name another column, or correct the data",
+                f"The {what} {column!r} is not in {_shown(data)}, which has: {shown}.",
+                remedy,
             )
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(str(text))
+    except ValueError:
+        return False
+    return True
 
 
 def _check_test(train: pd.DataFrame, test: pd.DataFrame, label: str, task: str) -> None:
@@ -200,4 +310,5 @@ def _dataset_name(data: str) -> str:
     if data in BUNDLED:
         return data
     stem = PurePosixPath(urlsplit(data).path.replace("\\", "/")).name.split(".")[0]
+    stem = "".join(letter for letter in normalize("NFKD", stem) if not combining(letter))  # ä becomes a
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "data"
