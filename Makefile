@@ -12,7 +12,7 @@ export JUPYTER_PREFER_ENV_PATH := 1
 .PHONY: help run lab test notebooks install install-dev install-azure lock clean
 
 help:
-	@echo "make run            run notebooks 00 to 05 on the bundled data and write a report"
+	@echo "make run            run notebooks 00 to 07 on the bundled data and write a report"
 	@echo "make lab            step through the notebooks in JupyterLab"
 	@echo "make test           check style, types, tests and the notebooks' outputs"
 	@echo "make notebooks      run the notebooks in place, as they are committed"

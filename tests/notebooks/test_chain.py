@@ -19,7 +19,7 @@ from sklearn.datasets import load_diabetes
 from nbhelpers import connect
 from nbhelpers.metrics import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
-STAGES = ["00_workspace", "01_compute", "02_data", "03_train", "04_examine", "05_test"]
+STAGES = ["00_workspace", "01_compute", "02_data", "03_train", "04_examine", "05_test", "06_publish", "07_consume"]
 
 
 def start(home: Path, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[str]:
@@ -44,6 +44,13 @@ def read(output: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return record, {stage["name"]: stage["outputs"] for stage in record["stages"]}
 
 
+def read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
 def test_default_chain_runs_on_the_bundled_data_and_leaves_a_report(tmp_path: Path) -> None:
     done = nbhelpers_run(tmp_path / "home", "--output", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
@@ -57,6 +64,10 @@ def test_default_chain_runs_on_the_bundled_data_and_leaves_a_report(tmp_path: Pa
     assert set(metrics) == set(CLASSIFICATION_METRICS)
     assert metrics["AUC_weighted"] == pytest.approx(0.951, abs=0.01)
     assert metrics["accuracy"] == pytest.approx(0.92, abs=0.02)
+    assert outputs["07_consume"]["rest_status"] == "Finished"
+    assert outputs["07_consume"]["rest_reuse"].endswith(f"are those of run {outputs['03_train']['run_id']}")
+    left = [path for path in Path("/proc").glob("[0-9]*/environ") if str(tmp_path).encode() in read_bytes(path)]
+    assert left == []  # neither the service nor a kernel
     assert (tmp_path / "out" / "index.html").stat().st_size > 10_000
     assert "VotingEnsemble" in done.stdout
     assert "AUC_weighted" in done.stdout

@@ -44,7 +44,7 @@ def texts(cell: NotebookNode) -> str:
     return "\n".join(shown)
 
 
-def test_the_chain_has_its_notebooks() -> None:
+def test_there_are_the_chain_and_the_notebook_beside_it() -> None:
     assert [path.stem for path in NOTEBOOKS] == [
         "00_workspace",
         "01_compute",
@@ -52,12 +52,16 @@ def test_the_chain_has_its_notebooks() -> None:
         "03_train",
         "04_examine",
         "05_test",
+        "06_publish",
+        "07_consume",
+        "08_score",
     ]
 
 
-def test_opens_with_title_purpose_and_needs(notebook: NotebookNode) -> None:
+def test_opens_with_title_purpose_and_needs(notebook: NotebookNode, request: pytest.FixtureRequest) -> None:
+    number = int(request.node.callspec.params["notebook"].stem[:2])
     title, purpose = notebook.cells[0].source.split("\n\n")
-    assert re.fullmatch(r"# \d · [^\n]+", title)
+    assert re.fullmatch(rf"# {number} · [^\n]+", title)
     assert purpose.endswith(".")
     assert notebook.cells[1].source.startswith("## In this notebook you will\n")
     assert "| needs | makes |" in notebook.cells[1].source
@@ -72,6 +76,19 @@ def test_has_one_typed_and_explained_parameters_cell_first(
     assert all(parameter.comment for parameter in parameters)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_alone_on_the_latest_of_what_it_needs(path: Path) -> None:
+    ids = [parameter for parameter in read_parameters(path) if parameter.name.endswith("_id")]
+    assert all(parameter.default == "latest" for parameter in ids)
+
+
+def test_every_parameter_of_its_own_is_used(notebook: NotebookNode, request: pytest.FixtureRequest) -> None:
+    own = read_parameters(request.node.callspec.params["notebook"])[2:]  # all notebooks have the first two
+    trees = [ast.parse(cell.source) for cell in code_cells(notebook)[1:]]
+    used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert {parameter.name for parameter in own} <= used
+
+
 def test_imports_stand_in_one_cell_after_the_parameters(notebook: NotebookNode) -> None:
     importing = [
         position
@@ -81,16 +98,39 @@ def test_imports_stand_in_one_cell_after_the_parameters(notebook: NotebookNode) 
     assert importing == [1]
 
 
-def test_code_cells_are_short_and_led_by_prose(notebook: NotebookNode) -> None:
+def test_code_cells_are_short_and_neither_install_nor_exit(notebook: NotebookNode) -> None:
     assert all(len(cell.source.splitlines()) <= 15 for cell in code_cells(notebook))
     assert not re.search(r"^[%!]|pip install|sys\.exit", "\n".join(cell.source for cell in code_cells(notebook)), re.M)
 
 
-def test_every_table_and_picture_has_a_sentence_that_reads_it(notebook: NotebookNode) -> None:
+def test_every_code_cell_is_led_by_prose(notebook: NotebookNode) -> None:
+    imports, connect = code_cells(notebook)[1:3]  # two cells under one heading
+    for before, cell in pairwise(notebook.cells):
+        if cell.cell_type == "code" and (before, cell) != (imports, connect):
+            assert before.cell_type == "markdown", cell.source
+
+
+def test_everything_shown_has_a_sentence_that_reads_it(notebook: NotebookNode) -> None:
     for cell, following in pairwise(notebook.cells):
-        shown = "".join(output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
-        if re.search(r"<img|<table[^>]*dataframe", shown):
+        if cell.get("outputs"):
             assert following.cell_type == "markdown", cell.source
+            assert not following.source.startswith("#"), cell.source
+
+
+def test_headings_are_of_two_levels_and_say_different_things(notebook: NotebookNode) -> None:
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ .+", prose, re.M)
+    assert [heading for heading in headings if not heading.startswith("## ")] == headings[:1]
+    assert len(set(headings)) == len(headings)
+
+
+def test_links_lead_to_notebooks_of_the_chain_and_to_the_next_one(notebook: NotebookNode) -> None:
+    names = [path.name for path in NOTEBOOKS]
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert set(re.findall(r"\]\(([^)]+)\)", prose)) <= set(names)
+    place = int(notebook.cells[0].source[2])
+    for name in names[place + 1 : place + 2]:
+        assert notebook.cells[-2].source.endswith(f"Next: [{name}]({name}).")
 
 
 def test_every_picture_says_in_words_what_it_shows(notebook: NotebookNode) -> None:
