@@ -83,6 +83,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+    document["components"]["schemas"] |= pipelines.body_schemas()
     return document
 
 

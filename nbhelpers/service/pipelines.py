@@ -142,7 +142,14 @@ async def _submission(request: Request) -> Submission:
         raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
 
 
-BODY = {"required": True, "content": {"application/json": {"schema": Submission.model_json_schema()}}}
+_SCHEMAS = "#/components/schemas/"
+BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}Submission"}}}}
+
+
+def body_schemas() -> dict[str, Any]:
+    """The schemas that `BODY` refers to, for the OpenAPI document of an application with this router."""
+    schema = Submission.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+    return {**schema.pop("$defs"), "Submission": schema}
 
 
 @router.post(

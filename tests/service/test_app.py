@@ -56,6 +56,14 @@ def test_the_document_names_each_answer_and_the_token(client: httpx.Client) -> N
             assert path == "/healthz" or {"401", "403", "429"} <= operation["responses"].keys()
 
 
+def test_each_reference_in_the_document_leads_to_a_schema(client: httpx.Client) -> None:
+    found = client.get("/openapi.json")
+    references = set(re.findall(r'"\$ref":"#/components/schemas/([^"]+)"', found.text))
+    assert found.text.count('"$ref"') == found.text.count('"$ref":"#/components/schemas/')
+    assert references <= found.json()["components"]["schemas"].keys()
+    assert "Submission" in references
+
+
 def test_answers_are_not_kept_by_browsers(client: httpx.Client) -> None:
     for path in ("/healthz", "/nowhere"):
         answer = client.get(path)
