@@ -11,13 +11,13 @@ from nbhelpers import automl
 from nbhelpers.errors import ConfigException, UserErrorException, nearest
 from nbhelpers.local.config import DATA, label_problems, lines_of, of_data, of_settings
 from nbhelpers.local.dataset import Dataset
+from nbhelpers.local.store import ID_FORM
 from nbhelpers.local.tabular import TabularDataset
 from nbhelpers.local.workspace import Workspace
 
 #: Assignments may come from anybody: so many problems are listed, and so many characters of each.
 _PROBLEMS, _CHARACTERS = 20, 500
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
 _FORM = 'a TabularDataset, {"SavedDataSetReference": {"Id": …}} or {"DataSetReference": {"Name": …, "Version": …}}'
 
@@ -131,7 +131,7 @@ def _dataset(workspace: Workspace, value: Any) -> TabularDataset:
     ):
         raise UserErrorException(f"{kind} has an Id, Name or Version of another type.", f"Give {_FORM}.")
     if id_:
-        if not _UUID.fullmatch(id_):
+        if not ID_FORM.fullmatch(id_):
             raise UserErrorException(f"{id_[:100]!r} is not the id of a data set.", "Look it up by name.")
         found = Dataset.get_by_id(workspace, id_)
         name = found.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import html
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -18,12 +17,10 @@ from nbhelpers.local.endpoints import SUBMIT_PATH, service_url
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.pipeline import print_submission, submit_definition
 from nbhelpers.local.runs import PIPELINE_ID, PipelineRun
-from nbhelpers.local.store import now, published_pipelines, runs
+from nbhelpers.local.store import ID_FORM, now, published_pipelines, runs
 from nbhelpers.local.workspace import Workspace
 
 ACTIVE, DISABLED = "Active", "Disabled"
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class PublishedPipeline:
@@ -68,7 +65,7 @@ class PublishedPipeline:
         """
         check_workspace(workspace)
         row = None
-        if isinstance(id, str) and _UUID.fullmatch(id):
+        if isinstance(id, str) and ID_FORM.fullmatch(id):
             row = workspace.store.one(sa.select(published_pipelines).where(published_pipelines.c.id == id))
         if row is None:
             raise NotFoundError(

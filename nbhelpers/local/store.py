@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 import uuid
@@ -26,6 +27,9 @@ from nbhelpers.errors import StoreError
 
 #: Number of the schema below. A store of schema 2, which lacks some tables, gets them; others are refused.
 SCHEMA = 3
+
+#: The form of the ids of data sets and published pipelines.
+ID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 #: Seconds for which a process waits for another one that writes.
 _BUSY = 30

@@ -103,6 +103,11 @@ def test_code_cells_are_short_and_neither_install_nor_exit(notebook: NotebookNod
     assert not re.search(r"^[%!]|pip install|sys\.exit", "\n".join(cell.source for cell in code_cells(notebook)), re.M)
 
 
+def test_no_line_relies_on_a_semicolon_to_hide_its_output(notebook: NotebookNode) -> None:
+    """Jupyter hides the value of such a line, nbval does not."""
+    assert not [line for cell in code_cells(notebook) for line in cell.source.splitlines() if line.endswith(";")]
+
+
 def test_every_code_cell_is_led_by_prose(notebook: NotebookNode) -> None:
     imports, connect = code_cells(notebook)[1:3]  # two cells under one heading
     for before, cell in pairwise(notebook.cells):
