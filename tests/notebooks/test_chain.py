@@ -155,12 +155,12 @@ def test_ctrl_c_cancels_the_run_and_the_batch_goes_on_later(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-p", "data", "nowhere.csv"], ["nowhere.csv", "02_data"]),
+        (["-p", "data", "nowhere.csv"], ["nowhere.csv", "does not exist"]),
         (["-p", "label", "yy"], ["'yy'", "'y'", "02_data"]),
         (["-p", "experiment_name", "no name"], ["no name", "00_workspace"]),
         (["-p", "iterations", "many"], ["many", "iterations", "int"]),
         (["-p", "iteration", "5"], ["'iteration'", "'iterations'"]),
-        (["-p", "primary_metric", "AUC", "-p", "iterations", "3"], ["'AUC'", "AUC_weighted", "03_train"]),
+        (["-p", "primary_metric", "AUC", "-p", "iterations", "3"], ["'AUC'", "AUC_weighted"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] == "-p" else "",
 )
