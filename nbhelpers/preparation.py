@@ -22,6 +22,7 @@ from nbhelpers.automl import (
 from nbhelpers.backend import Backend
 from nbhelpers.bundled import BUNDLED, bundled_data
 from nbhelpers.errors import DataError, UserErrorException, nearest
+from nbhelpers.local.column_types import is_number
 from nbhelpers.local.sources import display_name, is_parquet, is_url, local_file
 from nbhelpers.metrics import PRIMARY_METRICS
 from nbhelpers.results.models import read_truth
@@ -261,7 +262,7 @@ def _require_columns(frame: Any, wanted: list[str], what: str, data: str) -> Non
             shown = ", ".join(map(str, frame.columns[:30])) + (", …" if len(frame.columns) > 30 else "")
             if what == "column":
                 remedy = "give test_data with all columns of data, the label too"
-            elif any(_is_number(name) for name in frame.columns):
+            elif any(is_number(str(name)) for name in frame.columns):
                 remedy = "write the names of the columns into the first line: it holds numbers"
             elif near:
                 remedy = f"name {near!r} instead, or correct the data"
@@ -271,14 +272,6 @@ def _require_columns(frame: Any, wanted: list[str], what: str, data: str) -> Non
                 f"The {what} {column!r} is not in {_shown(data)}, which has: {shown}.",
                 remedy,
             )
-
-
-def _is_number(text: object) -> bool:
-    try:
-        float(str(text))
-    except ValueError:
-        return False
-    return True
 
 
 def _check_test(train: pd.DataFrame, test: pd.DataFrame, label: str, task: str) -> None:

@@ -72,11 +72,12 @@ def create(
     days: Annotated[float, typer.Option(metavar="NUMBER", help="How long it is valid, at most 365.")] = 30,
 ) -> None:
     """Make a token and print it. It is shown this once: the workspace keeps only its digest."""
-    from nbhelpers.local.tokens import create_token
+    from nbhelpers.local.tokens import LONGEST, create_token
     from nbhelpers.local.workspace import Workspace
 
-    if not 0 < days <= 365:  # before timedelta, which has limits of its own
-        raise UserErrorException(f"--days {days:g} is not above 0 and at most 365.", "Give a number of days.")
+    if not 0 < days <= LONGEST.days:  # before timedelta, which has limits of its own
+        limits = f"above 0 and at most {LONGEST.days}"
+        raise UserErrorException(f"--days {days:g} is not {limits}.", "Give a number of days.")
     print(create_token(Workspace.from_config().store, name, scopes, timedelta(days=days)))
 
 

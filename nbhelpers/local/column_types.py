@@ -205,3 +205,12 @@ def all_values(
         row = database.execute(f"SELECT {tests} FROM {rows}").fetchall()[0]  # noqa: S608
         verdicts |= dict(zip(block, row, strict=True))
     return verdicts
+
+
+def is_number(text: str) -> bool:
+    """Whether a text spells a number, as ``float`` reads it."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

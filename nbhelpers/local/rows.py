@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nbhelpers.errors import DataError, nearest
+from nbhelpers.local.column_types import is_number
 from nbhelpers.local.views import to_frame
 
 if TYPE_CHECKING:
@@ -144,17 +145,9 @@ def example_row(dataset: TabularDataset, columns: Sequence[RowColumn]) -> dict[s
         if isinstance(value, dt.datetime):
             value = f"{value.isoformat()}Z"
         elif isinstance(value, str) and not column.examples:
-            value = "0" if _is_number(value) else "text"
+            value = "0" if is_number(value) else "text"
         row[column.name] = value
     return row
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def frame_of(rows: Any, columns: Sequence[RowColumn], label: str) -> pd.DataFrame:
