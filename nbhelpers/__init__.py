@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nbhelpers import errors as errors
     from nbhelpers import results as results
     from nbhelpers.backend import Backend as Backend
+    from nbhelpers.backend import announce_cost as announce_cost
     from nbhelpers.backend import connect as connect
     from nbhelpers.batch import read_parameters as read_parameters
     from nbhelpers.batch import record_outputs as record_outputs
@@ -30,6 +31,7 @@ _SOURCES = {
     "Backend": "nbhelpers.backend",
     "NbhelpersError": "nbhelpers.errors",
     "PreparedData": "nbhelpers.preparation",
+    "announce_cost": "nbhelpers.backend",
     "bundled_data": "nbhelpers.bundled",
     "connect": "nbhelpers.backend",
     "errors": "nbhelpers.errors",

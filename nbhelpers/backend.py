@@ -6,6 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from nbhelpers.azure.costs import cost_line
 from nbhelpers.errors import BackendError, nearest
 
 #: The backends, and the module that has the SDK's names for each.
@@ -76,3 +77,17 @@ def connect(backend: str = "local", *, seed: int = 0) -> Backend:
             f"seed={seed} cannot be honoured on Azure: the service takes no seed for AutoML.", "leave seed at 0"
         )
     return Backend(backend, seed)
+
+
+def announce_cost(ml: Backend, compute_target: Any, minutes: float) -> None:
+    """Print what a training on a compute target may cost at most; nothing where it costs none.
+
+    Parameters
+    ----------
+    ml : Backend
+    compute_target : ComputeTarget
+    minutes : float
+        After which the search ends.
+    """
+    if ml.name == "azure":
+        print(cost_line(compute_target, minutes))

@@ -3,7 +3,7 @@
 Every one says what is wrong (with the value and the reason) and how to mend it::
 
     NbhelpersError
-    ├── BackendError                 connect() cannot give the backend asked for
+    ├── BackendError                 connect() cannot give the backend, or Azure refuses what is asked for
     ├── UserErrorException           a wrong call, name or argument (the SDK's name)
     │   ├── DataError                a file, table or column cannot be used
     │   ├── NotFoundError            the workspace has no such run, published pipeline, model or service
@@ -57,7 +57,7 @@ class NbhelpersError(Exception):
 
 
 class BackendError(NbhelpersError):
-    """`connect` cannot give the backend that was asked for."""
+    """`connect` cannot give the backend that was asked for; or an error of the SDK is shown with its remedy."""
 
 
 class UserErrorException(NbhelpersError):

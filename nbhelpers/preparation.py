@@ -19,12 +19,14 @@ from nbhelpers.automl import (
     read_label,
     stratified_split,
 )
-from nbhelpers.backend import Backend
+from nbhelpers.azure.uploading import upload
+from nbhelpers.backend import Backend, connect
 from nbhelpers.bundled import BUNDLED, bundled_data
 from nbhelpers.errors import DataError, UserErrorException, nearest
 from nbhelpers.local.column_types import is_number
 from nbhelpers.local.sources import display_name, is_parquet, is_url, local_file
 from nbhelpers.metrics import PRIMARY_METRICS
+from nbhelpers.results.frames import as_frame
 from nbhelpers.results.models import read_truth
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ def prepare_data(
     workspace : Workspace
         Where data sets are looked up and registered.
     data : str
-        A bundled data set, a data set registered in the workspace, or the path or URL of a CSV or Parquet file.
+        A bundled data set, a data set registered in the workspace, or the path or URL of a CSV or Parquet file. On
+        Azure, files of this machine and bundled data are read here, and uploaded to the default datastore.
     test_data : str, default ""
         Likewise, rows to test on. Empty: the bundled test set, or `test_size` of the rows of `data`, drawn at random
         with `seed`, for classification with the same share of each class.
@@ -104,7 +107,7 @@ def prepare_data(
             "set dataset_name to a name of its own",
         )
     train = _open(ml, workspace, data)
-    frame = train.to_pandas_dataframe()
+    frame = as_frame(train)
     _require_columns(frame, [label], "label column", data)
     task = infer_task(frame[label]) if task == "auto" else task
     read_label(frame[label][has_label(frame[label])], task)  # refused before the split, whose errors know less
@@ -112,11 +115,11 @@ def prepare_data(
     if data in BUNDLED:
         description, synthetic = bundled_data(data).description, bundled_data(data).synthetic
     else:
-        description, synthetic = f"From {_shown(data)}", "synthetic" in (train.tags or {})
+        description, synthetic = f"From {_shown(data)}", "synthetic" in (getattr(train, "tags", None) or {})
     test: Any
     if test_data or data in BUNDLED:
         test = _open(ml, workspace, test_data) if test_data else _open_file(ml, str(bundled_data(data).test))
-        test_frame = test.to_pandas_dataframe()
+        test_frame = as_frame(test)
         _require_columns(test_frame, list(frame.columns), "column", test_data)
     else:
         frame, test_frame = stratified_split(frame, label, test_size, seed, task)
@@ -185,12 +188,13 @@ def find_dataset(ml: Backend, experiment: Any, dataset_name: str = "latest") -> 
     """
     name, _, version = dataset_name.partition(":")
     if dataset_name == "latest":
-        if "dataset" not in experiment.tags:
+        tags = experiment.tags or {}
+        if "dataset" not in tags:
             raise UserErrorException(
                 f"No data is registered for the experiment {experiment.name!r} yet.",
                 "run 02_data.ipynb first, with the same experiment_name",
             )
-        name, _, version = experiment.tags["dataset"].partition(":")
+        name, _, version = tags["dataset"].partition(":")
     if version and not version.isdigit():
         raise UserErrorException(
             f"{version!r} in {dataset_name!r} is not the number of a version.", f"write {name}, or {name}:1"
@@ -250,6 +254,9 @@ def _open(ml: Backend, workspace: Any, data: str) -> Any:
 
 
 def _open_file(ml: Backend, path: str) -> Any:
+    """A data set; on Azure, whose SDK refuses files of this machine, these as a data frame, which is uploaded later."""
+    if ml.name == "azure" and not is_url(path):
+        return _open_file(connect("local"), path).to_pandas_dataframe()
     if is_parquet(path):
         return ml.Dataset.Tabular.from_parquet_files(path)
     return ml.Dataset.Tabular.from_delimited_files(path)
@@ -288,6 +295,10 @@ def _check_test(train: pd.DataFrame, test: pd.DataFrame, label: str, task: str) 
 
 
 def _register(ml: Backend, workspace: Any, table: Any, name: str, description: str, tags: dict[str, str]) -> Any:
+    if ml.name == "azure" and not hasattr(table, "register"):
+        return upload(workspace, table, name, description, tags)
+    if ml.name == "azure" and table.name == name:  # it is registered: the SDK makes no second version of the same
+        return table.add_tags(tags)
     if hasattr(table, "register"):
         return table.register(workspace, name, description=description, tags=tags, create_new_version=True)
     target = (workspace.get_default_datastore(), f"nbhelpers/{name}")

@@ -15,7 +15,7 @@ BUILDING = [
     {"automl", "batch", "bundled", "results"},
     {"azure", "local"},
     {"backend", "service"},
-    {"preparation"},
+    {"emulator", "preparation"},
     {""},  # nbhelpers itself, the façade
     {"cli"},
     {"__main__"},

@@ -1,4 +1,12 @@
-"""The real SDK v1: each name is the SDK's own class, imported when it is first asked for."""
+"""The real SDK v1: each name is the SDK's own class, imported when it is first asked for.
+
+=============== =====================================================================
+``signing_in``  in a batch, where nobody can answer, an error takes the prompt's place
+``remedies``    what to do about an error of the SDK, shown below it
+``uploading``   a data frame becomes a data set in the default datastore
+``costs``       what a submit may cost, in one line
+=============== =====================================================================
+"""
 
 from __future__ import annotations
 
@@ -43,7 +51,13 @@ __all__ = sorted(SOURCES)
 def __getattr__(name: str) -> Any:
     if name not in SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nbhelpers.azure import remedies, signing_in
+
     try:
+        signing_in.refuse_prompts()
+        remedies.show_remedies()
+        if name == "RunDetails":
+            _mend_widgets()
         return getattr(import_module(SOURCES[name]), name)
     except ModuleNotFoundError as error:
         raise BackendError(
@@ -55,3 +69,11 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def _mend_widgets() -> None:
+    """Give IPython 9 a name that it has dropped, and that azureml.widgets imports."""
+    import IPython.core.display
+    import IPython.display
+
+    vars(IPython.core.display).setdefault("display", IPython.display.display)

@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
-from nbhelpers.cli import clean, run, runs, serve
+from nbhelpers.cli import clean, emulate, run, runs, serve
 from nbhelpers.errors import NbhelpersError, StageError
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
-for module in (run, runs, serve, clean):  # the order of the commands in --help
+for module in (run, runs, serve, emulate, clean):  # the order of the commands in --help
     app.add_typer(module.app)
 
 

@@ -36,6 +36,12 @@ PARTS = {
     "runs": ["runs"],
     "store": ["workspace.db", "workspace.db-wal", "workspace.db-shm"],
     "service": ["service.json", "service.lock", "service.users.lock", "service.log"],
+    "emulator": ["emulator"],
+}
+#: Locks that are held while a workspace is used: by what, and how to end that.
+LOCKS = {
+    "service.lock": ("its service is running", "End `nbhelpers serve`, or the program that uses `nbhelpers.serving`."),
+    "emulator/lock": ("an emulator is running", "End `nbhelpers emulate`."),
 }
 ALIVE = 120  # seconds since the last heartbeat within which a run counts as running
 #: Seconds for which a file stays although no row names it: its process may be about to write the row.
@@ -190,21 +196,19 @@ def shrink(store: Store) -> bool:
 
 
 def check_idle(home: Path) -> None:
-    """Refuse a workspace in which a run is alive, or that is being served. It may be of any schema.
+    """Refuse a workspace in which a run is alive, or that is being served or emulated. It may be of any schema.
 
     Raises
     ------
     StoreError
-        A run is alive, the service is running, or the store cannot be read.
+        A run is alive, a process of `LOCKS` is running, or the store cannot be read.
     """
-    try:
-        if (lock := home / "service.lock").exists():
-            FileLock(lock, timeout=0).acquire().lock.release()
-    except Timeout:
-        raise StoreError(
-            f"The workspace {home} is in use: its service is running.",
-            "End `nbhelpers serve`, or the program that uses `nbhelpers.serving`.",
-        ) from None
+    for name, (user, remedy) in LOCKS.items():
+        try:
+            if (lock := home / name).exists():
+                FileLock(lock, timeout=0).acquire().lock.release()
+        except Timeout:
+            raise StoreError(f"The workspace {home} is in use: {user}.", remedy) from None
     try:
         with closing(sqlite3.connect(f"{(home / 'workspace.db').as_uri()}?mode=ro", uri=True)) as connection:
             query = "SELECT id FROM runs WHERE heartbeat > ? AND ended IS NULL AND parent_id IS NULL"

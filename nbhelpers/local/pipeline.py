@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from nbhelpers.errors import UserErrorException
+from nbhelpers.errors import NbhelpersError, UserErrorException
 from nbhelpers.local.arguments import check_flags, check_tags, check_text, check_workspace
 from nbhelpers.local.assignments import resolve
 from nbhelpers.local.config import DATA, AutoMLConfig
 from nbhelpers.local.experiment import Experiment
-from nbhelpers.local.processes import start_worker
+from nbhelpers.local.processes import log_file, start_worker
 from nbhelpers.local.reuse import Reuse, find_reusable, fingerprint, fingerprint_parts, reused_values
 from nbhelpers.local.steps import AutoMLStep
-from nbhelpers.local.store import now, runs
+from nbhelpers.local.store import now, runs, write_atomically
 from nbhelpers.local.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -197,11 +197,13 @@ def submit_definition(
     properties: Mapping[str, str] | None = None,
     regenerate_outputs: bool = False,
     reuse: Reuse | None = None,
+    run_id: str | None = None,
+    step_id: str | None = None,
 ) -> PipelineRun:
     """Start the pipeline that a pipeline run's row keeps as its definition.
 
     `name` is shown instead of the definition's description. `reuse` says what the run takes over; by default that is
-    looked for.
+    looked for. `run_id` and `step_id` are made up unless they are given.
     """
     from nbhelpers.local.runs import PipelineRun
 
@@ -216,38 +218,14 @@ def submit_definition(
         found = {"nbhelpers.continues": interrupted, "nbhelpers.waits_for": running}
         return {name: row[column] for name, row in found.items() if row is not None}
 
-    run_id, step_id, time_now = str(uuid.uuid4()), str(uuid.uuid4()), now()
-    common = {
-        "experiment": experiment.name,
-        "created": time_now,
-        "status": "NotStarted",
-        "tags": {},
-        "properties": {},
-        "metrics": {},
-    }
-    run = common | {
-        "id": run_id,
-        "kind": "pipeline",
-        "name": name or definition["description"] or "pipeline",
-        "definition": dict(definition),
-        "tags": dict(tags or {}),
-        "properties": dict(properties or {}) | {"azureml.runsource": "azureml.PipelineRun"} | links("parent_id"),
-        "heartbeat": time.time(),
-    }
-    step_run = common | {
-        "id": step_id,
-        "kind": "step",
-        "parent_id": run_id,
-        "name": step["name"],
-        "definition": step | {"fingerprint_parts": parts},
-        "fingerprint": digest,
-        "properties": step["properties"]
-        | {"azureml.runsource": "azureml.StepRun", "azureml.nodeid": uuid.uuid4().hex[:8]}
-        | {"nbhelpers.reuse": reuse.why}
-        | links("id"),
-    }
+    run, step_run = _new_rows(experiment, definition, tags, name, properties, run_id, step_id)
+    run_id, step_id = run["id"], step_run["id"]
+    run["properties"] |= links("parent_id")
+    step_run["definition"] |= {"fingerprint_parts": parts}
+    step_run["fingerprint"] = digest
+    step_run["properties"] |= {"nbhelpers.reuse": reuse.why} | links("id")
     if original is not None:
-        ended = {"status": "Finished", "started": time_now, "ended": time_now}
+        ended = {"status": "Finished", "started": run["created"], "ended": run["created"]}
         run |= ended
         step_run |= ended | reused_values(original, step_run["properties"])
     taken_over = original or interrupted
@@ -258,11 +236,88 @@ def submit_definition(
             connection.execute(runs.insert().values(step_run))
     if gone:  # it was cleaned away since we looked
         return submit_definition(
-            experiment, definition, tags, name=name, properties=properties, regenerate_outputs=regenerate_outputs
+            experiment,
+            definition,
+            tags,
+            name=name,
+            properties=properties,
+            regenerate_outputs=regenerate_outputs,
+            run_id=run_id,
+            step_id=step_id,
         )
     if original is None:
         start_worker(store, run_id, step_id)
     return PipelineRun(experiment, run_id)
+
+
+def submit_failed(
+    experiment: Experiment,
+    definition: Mapping[str, Any],
+    problem: NbhelpersError,
+    tags: Mapping[str, str] | None = None,
+    *,
+    name: str | None = None,
+    properties: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+    step_id: str | None = None,
+) -> PipelineRun:
+    """Keep a run of a pipeline that cannot be started, as Failed with the reason.
+
+    Of its step, `definition` need not have more than the ``name`` and the ``outputs``. Other arguments are those of
+    `submit_definition`.
+    """
+    from nbhelpers.local.runs import PipelineRun
+
+    store = experiment.workspace.store
+    run, step_run = _new_rows(experiment, definition, tags, name, properties, run_id, step_id)
+    error = {"code": "UserError", "message": problem.problem, "remedy": problem.remedy}
+    ended = {"status": "Failed", "started": run["created"], "ended": run["created"], "error": error}
+    step_run["properties"] |= {"nbhelpers.reuse": "new run: it could not be started"}
+    write_atomically(log_file(store, step_run["id"]), f"{problem}\n".encode())
+    with store.writing() as connection:
+        connection.execute(runs.insert().values(run | ended))
+        connection.execute(runs.insert().values(step_run | ended))
+    return PipelineRun(experiment, run["id"])
+
+
+def _new_rows(
+    experiment: Experiment,
+    definition: Mapping[str, Any],
+    tags: Mapping[str, str] | None,
+    name: str | None,
+    properties: Mapping[str, str] | None,
+    run_id: str | None,
+    step_id: str | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The rows of a pipeline run and of its step before anything is known of their outcome."""
+    (step,) = definition["steps"]
+    common = {
+        "experiment": experiment.name,
+        "created": now(),
+        "status": "NotStarted",
+        "tags": {},
+        "properties": {},
+        "metrics": {},
+    }
+    run = common | {
+        "id": run_id or str(uuid.uuid4()),
+        "kind": "pipeline",
+        "name": name or definition["description"] or "pipeline",
+        "definition": dict(definition),
+        "tags": dict(tags or {}),
+        "properties": dict(properties or {}) | {"azureml.runsource": "azureml.PipelineRun"},
+        "heartbeat": time.time(),
+    }
+    node_id = step.get("node_id") or uuid.uuid4().hex[:8]
+    step_run = common | {
+        "id": step_id or str(uuid.uuid4()),
+        "kind": "step",
+        "parent_id": run["id"],
+        "name": step["name"],
+        "definition": dict(step),
+        "properties": step.get("properties", {}) | {"azureml.runsource": "azureml.StepRun", "azureml.nodeid": node_id},
+    }
+    return run, step_run
 
 
 def print_submission(run: PipelineRun) -> None:

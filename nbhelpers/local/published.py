@@ -108,6 +108,13 @@ class PublishedPipeline:
         """Let it no longer be submitted, until it is enabled."""
         self._set_status(DISABLED)
 
+    def check_active(self) -> None:
+        """Raise a ConflictError if it is disabled."""
+        if self.status == DISABLED:
+            raise ConflictError(
+                f"The published pipeline {self.name!r} ({self.id}) is disabled.", "enable it with published.enable()"
+            )
+
     def submit(
         self,
         workspace: Workspace,
@@ -168,10 +175,7 @@ class PublishedPipeline:
         display_name: str | None = None,
     ) -> PipelineRun:
         """As `submit`, without printing; what requests may say besides are `properties`, `description` and a name."""
-        if self.status == DISABLED:
-            raise ConflictError(
-                f"The published pipeline {self.name!r} ({self.id}) is disabled.", "enable it with published.enable()"
-            )
+        self.check_active()
         check_text("description", description)
         check_text("display_name", display_name)
         check_tags(tags or {})

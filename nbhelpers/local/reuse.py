@@ -68,13 +68,20 @@ def fingerprint_parts(step: Mapping[str, Any]) -> dict[str, Any]:
     sources = [*sorted(folder.rglob("*.py")), Path(str(metrics.__file__))]
     engine = hashlib.sha256(b"".join(source.name.encode() + source.read_bytes() for source in sources))
     return {
-        "settings": {name: value for name, value in step["settings"].items() if name not in SPEED},
+        "settings": {name: _canonical(value) for name, value in step["settings"].items() if name not in SPEED},
         "data": step["data_digest"],
         "label": step["label_column_name"],
         "version": step["version"],
         "engine": engine.hexdigest(),
         "packages": package_versions(),
     }
+
+
+def _canonical(value: Any) -> Any:
+    """A setting in the one form of all that mean the same: models in any order, 15 and 15.0."""
+    if isinstance(value, list):
+        return sorted(set(value))
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:

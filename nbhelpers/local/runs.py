@@ -346,6 +346,11 @@ class PipelineRun(PipelinePart):
                 else "wait with run.wait_for_completion(), or end it first with run.cancel()",
             )
         row, definition = next(self.get_steps())._row(), self._row()["definition"]
+        if row["fingerprint"] is None:
+            raise UserErrorException(
+                f"Run {self.id} failed before its search began: {row['error']['message']}",
+                "submit the pipeline again once that is mended",
+            )
         if (later := find_later(self._store, row)) is not None:
             raise UserErrorException(
                 f"Run {later['parent_id']}, submitted later, is {later['status']} on the same settings and data.",

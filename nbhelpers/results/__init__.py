@@ -5,6 +5,7 @@
 ``runs``     find a finished run, its AutoML step and its children; a published pipeline
 ``tables``   tables about the children of a run: leaderboard, members, metrics
 ``plots``    pictures of the search
+``models``   the best model of a run
 ``testing``  the best model on rows it has not seen
 ``report``   what the test found
 ``card``     the model card
@@ -24,6 +25,7 @@ _MODULES = {
     "columns": ("plot_columns",),
     "data": ("data_checks", "describe", "label_balance", "plot_label", "profile"),
     "live": ("watch",),
+    "models": ("best_model",),
     "plots": ("plot_algorithms", "plot_scores", "plot_tradeoff"),
     "runs": ("automl_step", "find_published", "find_run"),
     "report": ("TestReport",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib import metadata
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 
 from nbhelpers.metrics import number_text
 from nbhelpers.results.report import TestReport
-from nbhelpers.results.runs import automl_step
+from nbhelpers.results.runs import automl_step, of_sdk, settings
 from nbhelpers.results.tables import ensemble, guardrails, leaderboard
 
 #: What predictions depend on, and loading.
@@ -99,8 +98,7 @@ def _training(run: Any, report: TestReport) -> str:
 
 
 def _settings(run: Any) -> pd.DataFrame:
-    settings = json.loads(automl_step(run).properties.get("AMLSettingsJsonString") or "{}")
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = {name: value for name, value in settings(run).items() if value is not None}
     return pd.DataFrame({"value": given.values()}, index=pd.Index(given, name="setting"))
 
 
@@ -133,7 +131,9 @@ def _limits(run: Any, report: TestReport) -> list[str]:
 
 
 def _loading(run: Any) -> list[str]:
-    digest = automl_step(run).properties.get("model_digest")  # which only the local workspace keeps
+    step = automl_step(run)
+    digest = None if of_sdk(step) else step.properties.get("model_digest")  # which only the local workspace keeps
+    opening = "step.get_output()" if digest else "results.best_model(step)"  # the SDK's takes a package more
     code = f"""\
 ```python
 import nbhelpers
@@ -142,7 +142,7 @@ from nbhelpers import results
 ml = nbhelpers.connect("{"local" if digest else "azure"}")
 experiment = ml.Experiment(ml.Workspace.from_config(), "{run.experiment.name}")
 step = results.automl_step(results.find_run(ml, experiment, "{run.id}"))
-child_run, model = step.get_output()
+child_run, model = {opening}
 ```"""
     file = f"""\
 As a file:

@@ -16,8 +16,8 @@ from nbhelpers.errors import ExperimentExecutionException
 from nbhelpers.results.live_frame import as_html, as_text, verdict
 from nbhelpers.results.live_state import ATTEMPTS, ENDED, Reader, State
 
-#: Seconds between two frames.
-REFRESH = 1.0
+#: Least and most seconds between two frames; a service that answers slowly is asked less often.
+REFRESH, MOST = 1.0, 15.0
 
 
 def watch(run: Any) -> str:
@@ -47,7 +47,7 @@ def watch(run: Any) -> str:
     again = "watch again with results.watch(run), or end the run with run.cancel()"
     with _screen() as show:
         try:
-            state = follow(reader.read, show, lambda: time.sleep(REFRESH))
+            state = follow(reader.read, show, lambda: time.sleep(_pause(reader)))
         except KeyboardInterrupt:
             # The variable is set in a batch, where nobody is left to wait for the run: see local/waiting.py.
             cancelled = bool(os.environ.get("NBHELPERS_CANCEL_ON_INTERRUPT"))
@@ -126,7 +126,7 @@ class _Background:
         self._thread.start()
 
     def _follow(self) -> None:
-        while not self._over.wait(REFRESH):
+        while not self._over.wait(_pause(self._reader)):
             self._update()
         atexit.unregister(self._close)
         _shell().events.unregister("post_run_cell", self._after_cell)
@@ -152,6 +152,11 @@ class _Background:
         """End the thread before the kernel does, within two seconds."""
         self._over.set()
         self._thread.join(2)
+
+
+def _pause(reader: Reader) -> float:
+    """Seconds to wait, so that the run is asked a fifth of the time at most."""
+    return min(MOST, max(REFRESH, 4 * reader.seconds))
 
 
 def _shell() -> Any:

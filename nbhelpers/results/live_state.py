@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from nbhelpers.errors import UserErrorException
@@ -15,7 +16,7 @@ from nbhelpers.results.tables import pipeline_name
 
 #: States of runs, steps and children that change no more.
 ENDED = (*FINISHED, "Failed", "Canceled", "PartiallyExecuted", "Bypassed")
-#: After so many failed attempts in a row, a second apart, a run is no longer asked.
+#: After so many failed attempts in a row, a second or more apart, a run is no longer asked.
 ATTEMPTS = 60
 
 
@@ -113,6 +114,8 @@ class Reader:
     run : PipelineRun or AutoMLRun
     state : State
         What was read last.
+    seconds : float
+        How long that took.
     """
 
     def __init__(self, run: Any, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -126,9 +129,11 @@ class Reader:
         self._steps: dict[str, Step] = {}
         self._children: dict[str, Child] = {}
         self._failures = 0
+        self.seconds = 0.0
 
     def read(self) -> State:
         """The state now; where the run cannot be read, the last one that was, with the trouble."""
+        began = monotonic()
         try:
             self.state = self._read()
             self._failures = 0
@@ -138,6 +143,7 @@ class Reader:
             problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
             trouble = f"The run could not be read: {problem.rstrip('.')}; {'gave up' if over else 'trying again'}."
             self.state = replace(self.state, time=self._clock(), trouble=trouble, over=over)
+        self.seconds = monotonic() - began
         return self.state
 
     def _read(self) -> State:
@@ -164,7 +170,7 @@ class Reader:
         if step.id in self._steps:
             return self._steps[step.id]
         status, facts = step.get_status(), step.properties
-        planned, metric = facts.get("num_iterations"), facts.get("primary_metric", "")
+        planned, metric = facts.get("num_iterations"), facts.get("primary_metric") or ""
         children = filter(None, map(self._child, step.get_children()))
         found = Step(
             name=step.name,

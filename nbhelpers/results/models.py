@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,8 @@ import pandas as pd
 
 from nbhelpers.errors import DataError, ModelError, NbhelpersError
 from nbhelpers.metrics import classification_metrics, regression_metrics
-from nbhelpers.results.runs import automl_step
+from nbhelpers.results.runs import automl_step, of_sdk
+from nbhelpers.results.versions import differences, remedy
 
 Array = npt.NDArray[Any]
 
@@ -39,15 +43,7 @@ class BestModel:
     def of(cls, run: Any) -> BestModel:
         """Load it; raises `ModelError` with the reason where that cannot be done here."""
         step = automl_step(run)
-        try:
-            child, model = step.get_output()
-        except NbhelpersError:
-            raise
-        except Exception as error:  # unpickling elsewhere fails in as many ways as there are packages
-            raise ModelError(
-                f"The best model of the run cannot be loaded here: {error}",
-                "install the package versions that the model was made with, in an environment of its own.",
-            ) from error
+        child, model = _opened(step)
         # Azure's models encode the labels beside the pipeline, whose own classes are then 0, 1, ...
         source = getattr(model, "y_transformer", None) or model
         classes = getattr(source, "classes_", None) if hasattr(model, "predict_proba") else None
@@ -95,6 +91,44 @@ class BestModel:
             return regression_metrics(truth, output, y_range)[name]
         stems = [stem for stem in ("AUC", "average_precision_score") if name.startswith(stem)]
         return classification_metrics(truth, output, np.arange(len(self.classes)), stems)[name]
+
+
+def best_model(run: Any) -> tuple[Any, Any]:
+    """The best child of a run and its fitted model.
+
+    The SDK's ``AutoMLRun.get_output`` gives no model where the package azureml-train-automl-runtime is missing; this
+    opens any model whose own packages are here.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be opened here; the versions that it needs are named.
+    """
+    best = BestModel.of(run)
+    return best.child, best.model
+
+
+def _opened(step: Any) -> tuple[Any, Any]:
+    child = None
+    try:
+        if not of_sdk(step):
+            return step.get_output()  # type: ignore[no-any-return]
+        child = step.get_best_child()
+        if needed := differences(child):
+            raise ModelError(f"The model of {child.id} needs other versions: {', '.join(needed)}.", remedy(child))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.pkl"
+            child.download_file(child.properties.get("model_output_path", "outputs/model.pkl"), str(file))
+            return child, pickle.loads(file.read_bytes())  # noqa: S301 (the user's own; the SDK does the same)
+    except NbhelpersError:
+        raise
+    except Exception as error:  # unpickling elsewhere fails in as many ways as there are packages
+        raise ModelError(
+            f"The best model of the run cannot be loaded here: {error}",
+            remedy(child)
+            if child
+            else "install the package versions that the model was made with, in an environment of its own.",
+        ) from error
 
 
 def read_truth(label: pd.Series[Any], classes: list[Any] | None) -> Array:

@@ -5,6 +5,8 @@ A run here is any object with the attributes of the SDK's runs; nothing asks for
 
 from __future__ import annotations
 
+import json
+from importlib import import_module
 from typing import Any
 
 from nbhelpers.errors import UserErrorException
@@ -117,12 +119,12 @@ def automl_step(run: Any) -> Any:
     UserErrorException
         No step, or more than one, is an AutoML step run.
     """
-    if hasattr(run, "get_output"):
-        return run
+    if _is_automl(run):
+        return _automl_run(run)
     steps = list(run.get_steps()) if hasattr(run, "get_steps") else []
-    found = [step for step in steps if hasattr(step, "get_output")]
+    found = [step for step in steps if _is_automl(step)]
     if len(found) == 1:
-        return found[0]
+        return _automl_run(found[0])
     if found:
         raise UserErrorException(
             f"Run {run.id} has {len(found)} AutoML steps: {', '.join(step.name for step in found)}.",
@@ -130,9 +132,25 @@ def automl_step(run: Any) -> Any:
         )
     kinds = ", ".join(f"{step.name} ({type(step).__name__})" for step in steps) or f"none ({type(run).__name__})"
     raise UserErrorException(
-        f"No step of run {getattr(run, 'id', run)} is an AutoML step run with a get_output method; its steps: {kinds}.",
+        f"No step of run {getattr(run, 'id', run)} is an AutoML step run; its steps: {kinds}.",
         "give a pipeline run with an AutoMLStep, or the AutoML step run itself (with the SDK, an AutoMLRun of its id).",
     )
+
+
+def _is_automl(run: Any) -> bool:
+    facts = getattr(run, "properties", None) or {}
+    return hasattr(run, "get_guardrails") or facts.get("StepType") == "AutoMLStep" or "AMLSettingsJsonString" in facts
+
+
+def _automl_run(run: Any) -> Any:
+    """An AutoML run as such: the SDK lists that of a step as a `StepRun`, which knows nothing of AutoML."""
+    if hasattr(run, "get_guardrails"):
+        return run
+    automl_run = import_module("azureml.train.automl.run").AutoMLRun
+    original = run.properties.get("azureml.reusedrunid")
+    if original and "AMLSettingsJsonString" not in run.properties:  # the record of a reused step need not repeat it
+        run = automl_run.get(run.experiment.workspace, original)
+    return automl_run(run.experiment, run.id)
 
 
 def child_runs(run: Any) -> list[Any]:
@@ -141,6 +159,22 @@ def child_runs(run: Any) -> list[Any]:
         child for child in automl_step(run).get_children() if str(child.properties.get("iteration", "")).isdigit()
     ]
     return sorted(children, key=iteration)
+
+
+def of_sdk(run: Any) -> bool:
+    """Whether a run is one of the SDK's classes."""
+    return type(run).__module__.startswith("azureml.")
+
+
+def settings(run: Any) -> dict[str, Any]:
+    """The settings of the AutoML run, by name; those that were left out are None."""
+    found: dict[str, Any] = json.loads(automl_step(run).properties.get("AMLSettingsJsonString") or "{}")
+    return found
+
+
+def label_column(run: Any) -> str | None:
+    """The column that the AutoML run was trained to predict, where it says."""
+    return automl_step(run).properties.get("label_column_name") or settings(run).get("label_column_name")
 
 
 def iteration(child: Any) -> int:

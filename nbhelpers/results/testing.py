@@ -13,7 +13,7 @@ from nbhelpers.results import checks
 from nbhelpers.results.frames import SentenceFrame, as_frame, has_value, require_column
 from nbhelpers.results.models import Array, BestModel
 from nbhelpers.results.report import TestReport, count_pairs
-from nbhelpers.results.runs import iteration, number
+from nbhelpers.results.runs import iteration, label_column, number
 from nbhelpers.results.tables import leaderboard, pipeline_name, primary_metric
 
 
@@ -41,7 +41,7 @@ def predict(run: Any, dataset: Any) -> pd.DataFrame:
         The model cannot be loaded here, or cannot use the values.
     """
     best, frame = BestModel.of(run), as_frame(dataset)
-    output = best.output(best.features(frame, best.step.properties.get("label_column_name")))
+    output = best.output(best.features(frame, label_column(best.step)))
     if best.classes is None:
         return pd.DataFrame({"prediction": output}, index=frame.index)
     table = pd.DataFrame(output, columns=[f"probability_{name}" for name in best.classes], index=frame.index)
@@ -75,7 +75,7 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
         The run does not tell the label.
     """
     best = BestModel.of(run)
-    label = label or best.step.properties.get("label_column_name")
+    label = label or label_column(best.step)
     if not label:
         raise UserErrorException("The run does not say which column is the label.", "give it: label='...'.")
     given = as_frame(dataset)

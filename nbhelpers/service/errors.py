@@ -133,7 +133,7 @@ def request_id(request: Request) -> str:
 
 def error_response(request: Request, error: Exception) -> JSONResponse:
     """The answer for an exception, which is also logged where the fault is the service's own."""
-    problem = _problem(error)
+    problem = as_problem(error)
     identity = request_id(request)
     if problem.status_code >= 500:
         logger.error(problem.message, exc_info=error, extra={"fields": {"request_id": identity}})
@@ -168,7 +168,8 @@ def add_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, handle)
 
 
-def _problem(error: Exception) -> HTTPProblem:
+def as_problem(error: Exception) -> HTTPProblem:
+    """What is answered for any exception."""
     if isinstance(error, HTTPProblem):
         return error
     if isinstance(error, HTTPException):  # Starlette's own: no such address, another method

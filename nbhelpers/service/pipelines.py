@@ -171,7 +171,7 @@ def submit(request: Request, pipeline_id: UUID, body: Annotated[Submission, Depe
     values = {name: value.model_dump(exclude_none=True) for name, value in data.items()}
     origin = {"runType": body.RunType or "HTTP", "runSource": body.RunSource or "HTTP"}
     with _submitting:
-        _check_queue(workspace.store, request.app.state.limits.unfinished_runs)
+        check_queue(workspace.store, request.app.state.limits.unfinished_runs)
         run = pipeline.start(
             body.ExperimentName,
             (body.ParameterAssignments or {}) | values,
@@ -181,13 +181,13 @@ def submit(request: Request, pipeline_id: UUID, body: Annotated[Submission, Depe
             description=body.Description,
             display_name=body.DisplayName,
         )
-    return _run_entity(run)
+    return run_entity(run)
 
 
 @router.get("/PipelineRuns/{run_id}", dependencies=[Depends(authorised("read"))])
 def get_run(request: Request, run_id: UUID) -> PipelineRunEntity:
     """Get a pipeline run with its state."""
-    return _run_entity(_find_run(request, run_id))
+    return run_entity(_find_run(request, run_id))
 
 
 @router.get("/PipelineRuns/{run_id}/StepRuns", dependencies=[Depends(authorised("read"))])
@@ -212,20 +212,20 @@ def cancel(request: Request, run_id: UUID) -> PipelineRunEntity:
     """Ask a pipeline run to stop; it ends within two seconds. Nothing happens to one that has ended."""
     run = _find_run(request, run_id)
     run.cancel()
-    return _run_entity(run)
+    return run_entity(run)
 
 
 @router.get("/Pipelines", dependencies=[Depends(authorised("read"))])
 def list_pipelines(request: Request, activeOnly: bool = True) -> list[PipelineEntity]:
     """List the published pipelines, newest first."""
     found = PublishedPipeline.list(request.app.state.workspace, active_only=activeOnly)
-    return [_pipeline_entity(pipeline) for pipeline in found]
+    return [pipeline_entity(pipeline) for pipeline in found]
 
 
 @router.get("/Pipelines/{pipeline_id}", dependencies=[Depends(authorised("read"))])
 def get_pipeline(request: Request, pipeline_id: UUID) -> PipelineEntity:
     """Get a published pipeline."""
-    return _pipeline_entity(PublishedPipeline.get(request.app.state.workspace, str(pipeline_id)))
+    return pipeline_entity(PublishedPipeline.get(request.app.state.workspace, str(pipeline_id)))
 
 
 @router.post("/Pipelines/{pipeline_id}/Enable", dependencies=[Depends(authorised("submit"))])
@@ -233,7 +233,7 @@ def enable(request: Request, pipeline_id: UUID) -> PipelineEntity:
     """Let a published pipeline be started again."""
     pipeline = PublishedPipeline.get(request.app.state.workspace, str(pipeline_id))
     pipeline.enable()
-    return _pipeline_entity(pipeline)
+    return pipeline_entity(pipeline)
 
 
 @router.post("/Pipelines/{pipeline_id}/Disable", dependencies=[Depends(authorised("submit"))])
@@ -241,10 +241,11 @@ def disable(request: Request, pipeline_id: UUID) -> PipelineEntity:
     """Let a published pipeline be started no more."""
     pipeline = PublishedPipeline.get(request.app.state.workspace, str(pipeline_id))
     pipeline.disable()
-    return _pipeline_entity(pipeline)
+    return pipeline_entity(pipeline)
 
 
-def _check_queue(store: Store, most: int) -> None:
+def check_queue(store: Store, most: int) -> None:
+    """Raise the problem 429 if that many runs of a workspace have not ended."""
     unfinished = sa.select(sa.func.count()).where(runs.c.kind == "pipeline", runs.c.status.in_(RUNNING))
     for look in range(2):
         row = store.one(unfinished)
@@ -262,7 +263,8 @@ def _find_run(request: Request, run_id: UUID) -> PipelineRun:
     return run
 
 
-def _run_entity(run: PipelineRun) -> PipelineRunEntity:
+def run_entity(run: PipelineRun) -> PipelineRunEntity:
+    """What the service answers about a pipeline run."""
     status, row = run.get_status(), run._row()
     properties, definition = row["properties"], row["definition"]
     return PipelineRunEntity(
@@ -298,7 +300,8 @@ def _run_entity(run: PipelineRun) -> PipelineRunEntity:
     )
 
 
-def _pipeline_entity(pipeline: PublishedPipeline) -> PipelineEntity:
+def pipeline_entity(pipeline: PublishedPipeline) -> PipelineEntity:
+    """What the service answers about a published pipeline."""
     return PipelineEntity(
         Id=pipeline.id,
         Name=pipeline.name,

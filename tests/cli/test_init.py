@@ -16,7 +16,7 @@ from nbhelpers.local.store import Store
 from ..local.rows import add_run
 from .conftest import loaded, nbhelpers
 
-COMMANDS = ["run", "runs", "logs", "cancel", "continue", "serve", "pipelines", "token", "clean"]
+COMMANDS = ["run", "runs", "logs", "cancel", "continue", "serve", "pipelines", "token", "emulate", "clean"]
 
 
 def test_help_lists_the_commands_in_the_order_of_their_use(home: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -377,3 +378,8 @@ def test_a_view_that_is_left_alone_ends_quietly_with_the_kernel(tmp_path: Path) 
         assert process.returncode == 0
         log.seek(0)
         assert log.read() == ""
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.01, 1), (2, 8), (60, 15)])
+def test_a_service_that_answers_slowly_is_asked_less_often(seconds, pause):
+    assert live._pause(SimpleNamespace(seconds=seconds)) == pause

@@ -65,7 +65,7 @@ def test_the_automl_step_of_a_pipeline_run_or_of_itself(bank_run):
     assert results.automl_step(bank_run.step) is bank_run.step
 
 
-def test_steps_without_get_output_are_named():
+def test_steps_without_automl_are_named():
     script = SimpleNamespace(name="clean_up")
     with pytest.raises(UserErrorException, match=r"clean_up \(SimpleNamespace\)"):
         results.automl_step(SimpleNamespace(id="p", get_steps=lambda: [script]))
@@ -74,7 +74,7 @@ def test_steps_without_get_output_are_named():
 
 
 def test_two_automl_steps_are_refused_by_name():
-    first, second = (SimpleNamespace(name=name, get_output=None) for name in ("one", "two"))
+    first, second = (SimpleNamespace(name=name, get_guardrails=None) for name in ("one", "two"))
     with pytest.raises(UserErrorException, match="2 AutoML steps: one, two"):
         results.automl_step(SimpleNamespace(id="p", get_steps=lambda: iter([first, second])))
 
