@@ -62,7 +62,8 @@ def emulate(
         if problem:
             print(f"Workspace.from_config() may not find the emulated workspace: {problem}", file=sys.stderr)
         home = workspace.store.home
-        print(f"Emulated Azure ML at {emulator.proxy}, on the workspace {home}", file=sys.stderr, flush=True)
+        address = emulator.proxy.rpartition("@")[2]  # without the secret
+        print(f"Emulated Azure ML at http://{address}, on the workspace {home}", file=sys.stderr, flush=True)
         code = _run(command, emulator.environment)
     if count := _unfinished(workspace.store):
         print(f"Runs that go on: {count}. To see them: nbhelpers runs", file=sys.stderr)

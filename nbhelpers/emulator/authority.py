@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import ssl
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: How long certificates are valid, and for how long before they were made: a client's clock may be behind.
 _LATE, _EARLY = timedelta(days=2), timedelta(hours=1)
 #: So many hosts get a certificate of their own; the others are shown that of the default host.
@@ -40,6 +44,7 @@ class Authority:
         self._folder = folder
         self._key, self._host_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         self._contexts: dict[str, ssl.SSLContext] = {}
+        self._addresses: list[Address] = []
         self.bundle = folder / "authorities.pem"
         _write(self.bundle, self._certificate() + Path(certifi.where()).read_bytes())
 
@@ -49,7 +54,8 @@ class Authority:
         Parameters
         ----------
         default : str
-            The host whose certificate a client is shown that names none.
+            The host whose certificate a client is shown that names none. It is also that of the addresses that were
+            included.
         """
 
         def choose(connection: ssl.SSLObject, host: str | None, _context: ssl.SSLContext) -> None:
@@ -59,22 +65,36 @@ class Authority:
         context.sni_callback = choose
         return context
 
+    def include(self, host: str) -> None:
+        """Prepare for a client that is about to ask for a host by its IP address, and so names none in the handshake.
+
+        Parameters
+        ----------
+        host : str
+            Nothing is done if it is a name.
+        """
+        with suppress(ValueError):
+            address = ipaddress.ip_address(host.strip("[]"))
+            if address not in self._addresses and len(self._addresses) < _MOST_HOSTS:
+                self._addresses.append(address)
+                self._contexts.clear()  # as one of them has the certificate that lacks this address
+
     def _context(self, host: str, default: str) -> ssl.SSLContext:
         """The TLS settings with the certificate of a host."""
+        if not _HOST.fullmatch(host) or (host not in self._contexts and len(self._contexts) >= _MOST_HOSTS):
+            host = default
         if host not in self._contexts:
-            if not _HOST.fullmatch(host) or len(self._contexts) >= _MOST_HOSTS:
-                return self._contexts[default]
             file = self._folder / "host.pem"  # `ssl` reads certificates from files alone
             key = self._host_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            _write(file, self._certificate(host) + key)
+            _write(file, self._certificate(host, self._addresses if host == default else ()) + key)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(file)
             file.unlink()
             self._contexts[host] = context
         return self._contexts[host]
 
-    def _certificate(self, host: str | None = None) -> bytes:
-        """The certificate (PEM) of a host, or of the authority itself."""
+    def _certificate(self, host: str | None = None, addresses: Iterable[Address] = ()) -> bytes:
+        """The certificate (PEM) of a host and of IP addresses, or of the authority itself."""
         is_host = host is not None
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nbhelpers emulator, for two days")])
         key, now = (self._host_key if is_host else self._key).public_key(), datetime.now(UTC)
@@ -104,7 +124,7 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if host is not None:
-            names = x509.SubjectAlternativeName([x509.DNSName(host)])
+            names = x509.SubjectAlternativeName([x509.DNSName(host), *map(x509.IPAddress, addresses)])
             server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
             builder = builder.add_extension(names, critical=True).add_extension(server, critical=False)
         certificate: bytes = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from nbhelpers.emulator import records
 from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.history import Cloud, Named, cancel
-from nbhelpers.emulator.searches import check_sent_settings, search_step
+from nbhelpers.emulator.searches import check_sent_settings, problems_of_inputs, search_step
 from nbhelpers.errors import ConfigException
 from nbhelpers.local.config import DATA, lines_of
 from nbhelpers.local.experiment import Experiment
@@ -39,7 +39,8 @@ def validate(body: Json) -> Json:
 def create_run(cloud: Cloud, name: Named, body: Json) -> str:
     """Start a search, and give the id of its run: that of a step, in a pipeline that the history does not show."""
     sent, step_id = _settings(body), records.AUTOML + str(uuid.uuid4())
-    step = search_step(cloud, "AutoML", sent, _data(body), allow_reuse=False)
+    data = _data(body)
+    step = search_step(cloud, "AutoML", sent, data[DATA], allow_reuse=False, problems=problems_of_inputs(data))
     step["version"] = step_id  # of its own, so that no step reuses it either
     changes = records.changes_of(cloud, step_id)
     changes["tags"] |= body.get("tags") or {}
@@ -82,13 +83,14 @@ def _settings(body: Mapping[str, Any]) -> Json:
     return settings
 
 
-def _data(body: Mapping[str, Any]) -> str:
-    """The id of the training data."""
+def _data(body: Mapping[str, Any]) -> dict[str, str]:
+    """The ids of the data sets by the names of the arguments, with at least the training data."""
     try:
         # The SDK writes the quotes of this text with a backslash.
         sent = json.loads(body["dataPrepJsonString"].replace('\\"', '"').replace("\\\\", "\\"))
-        return str(sent[DATA]["datasetId"])
+        ids = {name: str(sent[name]["datasetId"]) for name in sent if name.endswith("_data")}
+        return {DATA: ids[DATA]} | ids
     except (AttributeError, KeyError, TypeError, ValueError):
         raise CloudError(
-            400, "UserError", "The emulator takes training_data, a registered data set, and no validation data."
+            400, "UserError", "The request has no dataPrepJsonString with training_data, a data set, in JSON."
         ) from None

@@ -25,6 +25,8 @@ OPERATIONS = (
     f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.MachineLearningServices/locations/{REGION}"
     "/workspaceOperationsStatus"
 )
+#: Nodes are counted by their states under these names.
+_NODE_STATES = [f"{state}NodeCount" for state in ("preparing", "running", "idle", "unusable", "leaving", "preempted")]
 
 
 class _Part(BaseModel, extra="forbid"):
@@ -195,6 +197,8 @@ def _shown(cloud: State, target: ComputeTarget) -> dict[str, Any]:
                 "allocationState": status.allocation_state,
                 "currentNodeCount": status.current_node_count,
                 "targetNodeCount": status.target_node_count,
+                # Slots of this machine, which are always there; who uses them is not counted.
+                "nodeStateCounts": dict.fromkeys(_NODE_STATES, 0) | {"idleNodeCount": status.current_node_count},
                 "errors": None,
             },
         },

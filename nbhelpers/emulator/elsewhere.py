@@ -39,19 +39,25 @@ _OF_CONNECTION = {
 
 # Made when the module is imported: so it uses the proxy of the user's network, and not this emulator, should a program
 # that runs one in its own process set the proxy variables later. Redirects are the client's to follow.
-_client = httpx.Client(timeout=httpx.Timeout(60, connect=10), follow_redirects=False)
-_client.headers.clear()  # what the client of the emulator sends is sent, such as no Accept-Encoding
+_client: httpx.Client | str  # or why there is none
+try:
+    _client = httpx.Client(timeout=httpx.Timeout(60, connect=10), follow_redirects=False)
+    _client.headers.clear()  # what the client of the emulator sends is sent, such as no Accept-Encoding
+except (ImportError, ValueError, httpx.InvalidURL) as error:  # ImportError: for a SOCKS proxy
+    _client = f"the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({error})"
 
 
 @router.get("/{path:path}")
 @router.head("/{path:path}")
 def fetch(request: Request) -> Response:
     """Hand a request on, and the answer back."""
-    url, host = request.state.target, request.state.host.partition(":")[0]
+    url, host = request.state.target, request.state.host
     if is_azure(host):
         raise CloudError(
             501, "NotEmulated", f"The emulator does not answer {request.method} {request.state.url}: {host} is Azure's."
         )
+    if isinstance(_client, str):
+        raise _unreachable(url, _client)
     try:
         onward = _client.build_request(request.method, url, headers=_handed_on(request.headers))
         answer = _client.send(onward, stream=True)

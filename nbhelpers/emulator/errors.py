@@ -47,7 +47,8 @@ def error_response(request: Request, error: Exception) -> Response:
     else:
         problem = as_problem(error)
         status, code, message = problem.status_code, problem.code, problem.message
-        message = " ".join([message, *(detail["Message"] for detail in problem.details)])
+        remedies = [detail["Message"] for detail in problem.details]
+        message = " ".join([message, *(text[:1].upper() + text[1:] for text in remedies)])
         if status >= 500:
             # The SDK repeats what is answered with 5xx for minutes; a mistake of the emulator shall show at once.
             logger.error(message, exc_info=error)
@@ -62,6 +63,9 @@ def error_response(request: Request, error: Exception) -> Response:
     body: dict[str, Any] = {
         # `details` has to be a list: the SDK fails on writing down an error that lacks it.
         "error": {"code": code, "message": message, "target": None, "details": [], "innerError": None},
+        # The client of the model service reads these two, and shows no message otherwise.
+        "code": code,
+        "message": message,
         # The client of the pipeline service reads the same under these names.
         "Error": {"Code": code, "Message": message, "Target": None, "Details": [], "InnerError": None},
         "correlation": {"operation": headers["x-ms-request-id"], "request": headers["x-ms-request-id"]},

@@ -47,7 +47,7 @@ class Front:
         # A proxy for plain HTTP is asked for a whole URL.
         parts = None if scope["path"].startswith("/") else urlsplit(scope["path"])
         host = parts.netloc if parts else dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        host, path = host.lower(), parts.path if parts else scope["path"]
+        host, path = host.rpartition("@")[2].lower(), parts.path if parts else scope["path"]  # without a password
         shown = f"{scope['method']} {'http' if parts else 'https'}://{host}{path}"
         asked = scope["raw_path"].decode("latin-1")  # still percent-encoded
         target = f"{asked if parts else f'https://{host}{asked}'}?{scope['query_string'].decode('latin-1')}"
@@ -55,7 +55,7 @@ class Front:
             **scope.get("state", {}),
             "url": shown.partition(" ")[2],
             "target": target.removesuffix("?"),
-            "host": host,
+            "host": _name(host),
         }
         for fault in self.cloud.faults:
             if fault.hits(shown):
@@ -68,7 +68,7 @@ class Front:
                     await error_response(Request(scope), problem)(scope, receive, send)
                     return
         try:
-            scope["path"] = self._route(host.partition(":")[0], path, Request(scope))
+            scope["path"] = self._route(_name(host), path, Request(scope))
         except CloudError as error:
             await error_response(Request(scope), error)(scope, receive, send)
             return
@@ -94,6 +94,11 @@ class Front:
                 f"it has {WORKSPACE!r} in {RESOURCE_GROUP!r}. Use the config.json that `nbhelpers emulate` provides.",
             )
         return route
+
+
+def _name(host: str) -> str:
+    """A host without the port, and without the dot that a complete name may end with."""
+    return re.sub(r":\d*$", "", host).removesuffix(".")
 
 
 async def _drop(scope: Scope, receive: Receive) -> None:

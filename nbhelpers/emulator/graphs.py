@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nbhelpers.emulator.errors import CloudError
+from nbhelpers.emulator.local_graphs import local_graph
 from nbhelpers.emulator.registrations import find_reference
-from nbhelpers.emulator.searches import search_step
+from nbhelpers.emulator.searches import problems_of_inputs, search_step
 from nbhelpers.emulator.state import State
 from nbhelpers.errors import nearest
 from nbhelpers.local.config import DATA
@@ -143,7 +144,10 @@ def read_graph(cloud: State, graph: Mapping[str, Any]) -> Graph:
     found = [cloud.documents.get("module", node.ModuleId) for node in sent.ModuleNodes]
     if gone := [node.ModuleId for node, module in zip(sent.ModuleNodes, found, strict=True) if module is None]:
         raise CloudError(
-            400, "ModuleNotFound", f"The graph refers to the module {gone[0][:100]!r}, which is not there."
+            400,
+            "ModuleNotFound",
+            f"The graph refers to the module {gone[0][:100]!r}, which is not there. If it belongs to a run of the "
+            "local backend, publish the run with that.",
         )
     modules = [Module.model_validate(module) for module in found]
     if len(modules) != 1:
@@ -169,12 +173,7 @@ def read_graph(cloud: State, graph: Mapping[str, Any]) -> Graph:
         allow_reuse=module.IsDeterministic is not False,
         regenerate_outputs=node.RegenerateOutput is True,
         problems=[
-            *(
-                f"The input {port!r} works on Azure ML only: here a search has {DATA} alone, and is judged by cross "
-                "validation."
-                for port in inputs
-                if port != DATA
-            ),
+            *problems_of_inputs(inputs),
             *(
                 f"The output {name!r} is the model of an iteration or a metric: here it is the best one by the primary "
                 "metric."
@@ -244,13 +243,17 @@ def keep_graph(cloud: State, graph: Mapping[str, Any], interface: Mapping[str, A
 
 
 def kept_graph(cloud: State, graph_id: str) -> dict[str, Any]:
-    """What was kept by `keep_graph`: the ``graph`` and its ``interface``; 404 if there is none."""
+    """What was kept by `keep_graph`: the ``graph`` and its ``interface``; 404 if there is none.
+
+    A pipeline run of the local backend has a graph, too, under its own id.
+    """
     kept = cloud.documents.get("graph", graph_id)
-    if kept is None:
-        raise CloudError(
-            404, "NotFound", f"There is no graph {graph_id!r}. Runs that the local backend has submitted have none."
-        )
-    return kept
+    if kept is not None:
+        return kept
+    graph = local_graph(cloud, graph_id)
+    if graph is None:
+        raise CloudError(404, "NotFound", f"There is no graph {graph_id!r}.")
+    return {"graph": graph, "interface": {}}
 
 
 def check_names(interface: Mapping[str, Any] | None, given: Mapping[str, Any]) -> None:

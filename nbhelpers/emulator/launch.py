@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import secrets
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +24,10 @@ from nbhelpers.emulator.client import client_environment
 from nbhelpers.emulator.faults import Fault
 from nbhelpers.emulator.log import RequestLog, logged_to
 from nbhelpers.emulator.names import HOSTS
-from nbhelpers.emulator.proxy import Proxy
+from nbhelpers.emulator.proxy import USER, Proxy
 from nbhelpers.emulator.seeding import provide
 from nbhelpers.emulator.state import State
-from nbhelpers.errors import ConflictError
+from nbhelpers.errors import ConflictError, UserErrorException
 from nbhelpers.local.store import Store
 from nbhelpers.local.workspace import Workspace
 from nbhelpers.service.server import listen
@@ -46,7 +47,7 @@ class Emulator:
     cloud : State
         What its services share; ``cloud.faults`` may be changed.
     proxy : str
-        The URL of the proxy that leads to it.
+        The URL of the proxy that leads to it, with the secret that opens it.
     environment : dict of str to str
         The environment variables for a program that shall take it for Azure.
     """
@@ -74,7 +75,7 @@ def running(workspace: Workspace, faults: Iterable[Fault] = ()) -> Iterator[Emul
     ConflictError
         The workspace has an emulated cloud already.
     UserErrorException
-        No port is free.
+        No port is free, or the folder for temporary files has too long a name.
     """
     with (
         _only_emulator(workspace.store) as folder,
@@ -86,7 +87,7 @@ def running(workspace: Workspace, faults: Iterable[Fault] = ()) -> Iterator[Emul
         home.mkdir()
         with (
             logged_to(folder / "log"),
-            _serving(RequestLog(create_app(cloud)), authority.server_context(next(iter(HOSTS)))) as proxy,
+            _serving(RequestLog(create_app(cloud)), authority, Path(private)) as proxy,
         ):
             cloud.client_environment = client_environment(cloud, proxy, authority.bundle, home)
             provide(cloud)
@@ -113,28 +114,45 @@ def _only_emulator(store: Store) -> Iterator[Path]:
 
 
 @contextmanager
-def _serving(app: ASGIApp, context: ssl.SSLContext) -> Iterator[str]:
+def _serving(app: ASGIApp, authority: Authority, folder: Path) -> Iterator[str]:
     """Serve an application behind a proxy, in a thread; gives the URL of the proxy."""
-    tls_socket, plain_socket, proxy_socket = sockets = [listen("127.0.0.1", 0) for _ in range(3)]
-    tls_port, plain_port, proxy_port = (one.getsockname()[1] for one in sockets)
+    context, secret = authority.server_context(next(iter(HOSTS))), secrets.token_urlsafe(32)
+    tls_file, plain_file = files = [folder / "tls", folder / "plain"]
+    tls_socket, plain_socket = map(_listen, files)
+    proxy_socket = listen("127.0.0.1", 0)
     tls, plain = servers = [_server(app, ssl_context_factory=lambda _config, _default: context), _server(app)]
+    handle = Proxy(tls_file, plain_file, secret, authority.include).handle
 
     async def serve() -> None:
-        proxy = await asyncio.start_server(Proxy(tls_port, plain_port).handle, sock=proxy_socket)
+        proxy = await asyncio.start_server(handle, sock=proxy_socket)
         await asyncio.gather(tls.serve([tls_socket]), plain.serve([plain_socket]))
         proxy.close()  # and does not wait for its clients
 
+    port = proxy_socket.getsockname()[1]
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(asyncio.run, serve())
         try:
             while not all(server.started for server in servers):
                 with suppress(TimeoutError):
                     ended.result(0.01)  # raises what has ended them
-            yield f"http://127.0.0.1:{proxy_port}"
+            yield f"http://{USER}:{secret}@127.0.0.1:{port}"
         finally:
             for server in servers:
                 server.should_exit = True
             ended.result()
+
+
+def _listen(path: Path) -> socket.socket:
+    """A Unix socket, which nobody else reaches: the folder is private."""
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise UserErrorException(
+            f"The emulator cannot listen on {path}: {error}.", "set TMPDIR to a folder with a short name"
+        ) from error
+    listener.listen(512)
+    return listener
 
 
 def _server(app: ASGIApp, **options: Any) -> uvicorn.Server:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.graphs import Module, check_module
+from nbhelpers.emulator.local_graphs import local_module
 from nbhelpers.emulator.state import State
 from nbhelpers.local.store import now
 
@@ -57,7 +58,7 @@ def find_module(request: Request, digest: str) -> dict[str, Any]:
 def get_module(request: Request, module_id: str) -> dict[str, Any]:
     """Get a module with its interface."""
     cloud: State = request.app.state.cloud
-    module = cloud.documents.get("module", module_id)
+    module = cloud.documents.get("module", module_id) or local_module(cloud, module_id)
     if module is None:
         raise CloudError(404, "ModuleNotFound", f"There is no module {module_id!r}.")
     return {"Data": module, "Interface": _interface(module["StructuredInterface"])}

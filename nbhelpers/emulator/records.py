@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.names import CLIENT, TENANT, WORKSPACE_ID
 from nbhelpers.emulator.state import State
+from nbhelpers.local.config import DATA
 from nbhelpers.local.processes import RUNNING, settle
 from nbhelpers.local.runs import Run
 from nbhelpers.local.store import runs
@@ -154,11 +155,25 @@ def details(cloud: State, row: sa.RowMapping, logs: Mapping[str, str]) -> dict[s
         "services": {},
         "error": facts["error"],
         "warnings": Run.get(cloud.workspace, row["id"]).get_details()["warnings"],
-        "inputDatasets": [],
+        "inputDatasets": _input_datasets(row),
         "outputDatasets": [],
         "runDefinition": None,
         "logFiles": dict(logs),
     }
+
+
+def _input_datasets(row: sa.RowMapping) -> list[dict[str, Any]]:
+    """The training data of a step; the local backend's data sets are none of the emulated service."""
+    saved_id = row["definition"].get("saved_data") if row["kind"] == "step" else None
+    if saved_id is None:
+        return []
+    return [
+        {
+            "identifier": {"savedId": saved_id},
+            "consumptionType": "RunInput",
+            "inputDetails": {"inputName": DATA, "mechanism": "Direct"},
+        }
+    ]
 
 
 def run_type(row: sa.RowMapping) -> str:
@@ -175,7 +190,8 @@ def error_of(row: sa.RowMapping) -> dict[str, Any] | None:
     """The error of a run as an ``ErrorResponse``."""
     if not row["error"]:
         return None
-    message = " ".join(row["error"][part] for part in ("message", "remedy") if part in row["error"])
+    parts = [row["error"][part] for part in ("message", "remedy") if part in row["error"]]
+    message = " ".join(part[:1].upper() + part[1:] for part in parts)
     # The SDK fails on an error whose `details` is no list.
     return {"error": {"code": row["error"]["code"], "message": message, "details": []}}
 

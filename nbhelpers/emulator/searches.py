@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nbhelpers import automl
@@ -11,7 +11,7 @@ from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.state import State
 from nbhelpers.errors import ComputeTargetException, ConfigException, NbhelpersError, StoreError
 from nbhelpers.local.compute import ComputeTarget
-from nbhelpers.local.config import label_problems, lines_of, of_data, of_settings
+from nbhelpers.local.config import DATA, label_problems, lines_of, of_data, of_settings
 
 #: The engine's names of what the SDK sends under other ones.
 _RENAMED = {
@@ -91,6 +91,15 @@ def check_sent_settings(sent: Mapping[str, Any]) -> automl.Settings:
     return automl.check_settings(str(task), wanted)
 
 
+def problems_of_inputs(names: Iterable[str | None]) -> list[str]:
+    """What is wrong with the names of the data sets that a search is given."""
+    return [
+        f"The input {name!r} works on Azure ML only: here a search has {DATA} alone, and is judged by cross validation."
+        for name in names
+        if name != DATA
+    ]
+
+
 def search_step(
     cloud: State,
     name: str,
@@ -150,6 +159,7 @@ def search_step(
     return {
         **of_settings(settings, str(label)),
         **of_data(data, cloud.workspace.store),
+        "saved_data": saved_id,
         "label_column_name": label,
         "compute_target": target.name,
         "max_nodes": target.max_nodes,

@@ -73,6 +73,8 @@ class Documents:
     def __init__(self, path: Path) -> None:
         url = sa.URL.create("sqlite", database=str(path))
         self._engine = sa.create_engine(url, connect_args={"timeout": 30})
+        with self._engine.connect() as connection:  # so that reading does not wait for writing
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         _metadata.create_all(self._engine)
 
     def get(self, kind: str, id: str) -> dict[str, Any] | None:

@@ -6,11 +6,13 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from email.utils import formatdate
-from typing import Annotated
+from typing import Annotated, BinaryIO
 from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.names import BLOB, DATA_CONTAINER, RUN_CONTAINER
@@ -18,6 +20,8 @@ from nbhelpers.emulator.state import Blob, Blobs, State
 
 #: The version of the protocol; and the most names in one answer to a listing.
 VERSION, PAGE = "2021-08-06", 5000
+#: Bytes of a blob that are in memory at a time while it is read.
+_CHUNK = 2**20
 CONTAINERS = (DATA_CONTAINER, RUN_CONTAINER)
 #: The container of the blocks of blobs, under ``container/name/block id``; no request can name it.
 _BLOCKS = "~blocks"
@@ -141,9 +145,9 @@ def read(request: Request, blobs: Storage, container: Container, name: str, comp
             raise CloudError(416, "InvalidRange", f"The blob {name!r} has {blob.size} bytes, so it has no {wanted}.")
         headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
         headers.pop("Content-MD5", None)  # it is that of the whole blob
-    with blob.path.open("rb") as file:
-        file.seek(first)
-        return Response(file.read(last + 1 - first), 206 if part else 200, headers, "application/octet-stream")
+    headers["Content-Length"] = str(last + 1 - first)
+    content = _bytes_of(blob.path.open("rb"), first, last + 1 - first)
+    return StreamingResponse(content, 206 if part else 200, headers, "application/octet-stream")
 
 
 @router.put("/{container}/{name:path}")
@@ -216,6 +220,14 @@ def _put_together(blocks: Blobs, prefix: str, block_list: bytes) -> bytes:
 def _drop_blocks(blocks: Blobs, prefix: str) -> None:
     for block in blocks.list(_BLOCKS, prefix):
         blocks.delete(_BLOCKS, block.name)
+
+
+def _bytes_of(file: BinaryIO, first: int, size: int) -> Iterator[bytes]:
+    with file:
+        file.seek(first)
+        while size and (chunk := file.read(min(size, _CHUNK))):
+            size -= len(chunk)
+            yield chunk
 
 
 def _etag(blob: Blob) -> str:

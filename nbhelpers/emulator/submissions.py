@@ -162,7 +162,7 @@ def find_run(cloud: State, run_id: str) -> PipelineRun | None:
 def run_document(cloud: State, run_id: str) -> dict[str, Any]:
     """A pipeline run as the service describes it."""
     run, kept = find_run(cloud, run_id), kept_run(cloud, run_id)
-    document = {} if run is None else run_entity(run).model_dump()
+    document = {} if run is None else run_entity(run).model_dump() | {"GraphId": run_id}
     if kept is not None:
         document = (document or _unsubmitted(kept)) | {
             "GraphId": kept.graph,

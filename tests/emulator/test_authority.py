@@ -76,6 +76,20 @@ def test_who_names_no_host_or_a_wrong_one_is_shown_the_default_one(authority: Au
     assert certificate["subjectAltName"] == (("DNS", DEFAULT),)
 
 
+def test_who_asks_by_an_address_that_was_included_accepts_the_default_one(authority: Authority) -> None:
+    context, client = authority.server_context(DEFAULT), trusting(authority.bundle)
+    handshake(context, client, DEFAULT)
+    for host in ("192.0.2.1", "[2001:db8::1]", "data.example.org"):
+        authority.include(host)
+    client.check_hostname = False
+    certificate = handshake(context, client, None)
+    assert certificate["subjectAltName"] == (
+        ("DNS", DEFAULT),
+        ("IP Address", "192.0.2.1"),
+        ("IP Address", "2001:DB8:0:0:0:0:0:1"),
+    )
+
+
 def test_so_many_hosts_that_they_would_fill_the_memory_are_shown_the_default_one(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,8 @@ def test_a_search_outside_of_a_pipeline_is_a_run_of_its_own_with_children(cloud:
     assert run["properties"]["display_task_type"] == "classification"
     assert json.loads(run["properties"]["AMLSettingsJsonString"])["early_stopping_n_iters"] == 10
     assert "ProblemInfoJsonString" in run["properties"]
+    (read,) = ask("GET", f"{HISTORY}/experiments/bank/runs/{run_id}/details").json()["inputDatasets"]
+    assert (read["identifier"], read["inputDetails"]["inputName"]) == ({"savedId": data_id}, "training_data")
     children = ask("GET", f"{HISTORY}/experiments/bank/runs/{run_id}/children").json()["value"]
     assert {child["runId"] for child in children} == {f"{run_id}_{number}" for number in range(3)}
     assert {(child["parentRunId"], child["rootRunId"]) for child in children} == {(run_id, run_id)}
@@ -139,3 +141,11 @@ def test_the_sdk_submits_a_search_and_reads_all_of_it(workspace: Workspace, tmp_
     assert sum(count for _, count, _ in facts["summary"]) == 3
     assert facts["matrix"] == "confusion_matrix"
     assert "ModelSelection" in facts["log"]
+
+
+def test_data_sets_that_a_search_would_pass_over_are_refused(ask: Ask, data_id: str) -> None:
+    sent = body(data_id)
+    both = {name: {"datasetId": data_id} for name in ("training_data", "validation_data")} | {"datasets": 0}
+    answer = ask("POST", f"{SEARCHES}/run", json=sent | {"dataPrepJsonString": json.dumps(both).replace('"', '\\"')})
+    assert answer.status_code == 400
+    assert "The input 'validation_data' works on Azure ML only" in answer.text

@@ -48,6 +48,7 @@ def test_a_created_target_is_one_of_the_local_workspace(cloud: State, ask: Ask) 
     assert properties["scaleSettings"] == BODY["properties"]["properties"]["scaleSettings"]
     assert (properties["vmPriority"], properties["subnet"]) == ("lowpriority", None)
     assert properties["currentNodeCount"] == 4  # so that no client waits for a node
+    assert sum(properties["nodeStateCounts"].values()) == properties["nodeStateCounts"]["idleNodeCount"] == 4
 
 
 def test_a_local_target_is_shown(cloud: State, ask: Ask) -> None:

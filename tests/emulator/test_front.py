@@ -32,8 +32,11 @@ def test_the_workspace_is_found_however_its_path_is_spelt(ask: Ask, path: str) -
     assert ask("GET", ARM + path).json()["name"] == WORKSPACE
 
 
-def test_a_host_is_found_however_it_is_spelt(ask: Ask) -> None:
-    assert ask("GET", f"{API}:443/datastore/v1.0{SCOPE}/default").status_code == 200
+@pytest.mark.parametrize("host", [f"{API}:443", f"{API}.", API.upper(), API.replace("//", "//user:password@")])
+def test_a_host_is_found_however_it_is_spelt(stranger: TestClient, host: str) -> None:
+    headers = {"Host": host.partition("//")[2]}
+    assert stranger.get(f"{API}/datastore/v1.0{SCOPE}/default", headers=headers).status_code == 401
+    assert stranger.get(f"{API}/discovery", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("wrong", [SUBSCRIPTION, RESOURCE_GROUP, WORKSPACE])
@@ -63,6 +66,7 @@ def test_a_call_without_a_route_is_named(ask: Ask, url: str) -> None:
     assert answer.status_code == 501
     assert answer.json()["error"]["code"] == "NotEmulated"
     assert f"POST {url}." in answer.json()["error"]["message"]
+    assert answer.json()["message"] == answer.json()["error"]["message"]  # where the client of models reads it
     assert answer.json()["error"]["details"] == []
 
 
