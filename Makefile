@@ -9,12 +9,13 @@ BIN := .venv/bin
 # The environment's own kernel, not one that the user has registered under the same name.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help run lab test notebooks install install-dev install-azure lock clean
+.PHONY: help run lab test test-azure notebooks install install-dev install-azure lock clean
 
 help:
 	@echo "make run            run notebooks 00 to 07 on the bundled data and write a report"
 	@echo "make lab            step through the notebooks in JupyterLab"
 	@echo "make test           check style, types, tests and the notebooks' outputs"
+	@echo "make test-azure     check the Azure side: the real SDK on the emulator of its service"
 	@echo "make notebooks      run the notebooks in place, as they are committed"
 	@echo "make install-azure  make .venv-azure, which has the Azure ML SDK v1 too (about 2 GB)"
 	@echo "make lock           resolve the locked versions anew (needs uv)"
@@ -31,6 +32,13 @@ test: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict nbhelpers
 	$(BIN)/pytest --nbval-lax tests notebooks
+
+# What needs the real SDK; the contract suite is started by the emulator, as the SDK has to find it when it is imported.
+test-azure: install-azure
+	.venv-azure/bin/pytest tests/azure tests/emulator tests/notebooks/test_sdk_v1_flow.py tests/notebooks/test_azure_chain.py
+	@home=$$(mktemp -d) && NBHELPERS_HOME=$$home .venv-azure/bin/nbhelpers emulate -- \
+	  .venv-azure/bin/pytest tests/contract --backend azure; \
+	status=$$?; rm -rf "$$home"; exit $$status
 
 # Committed notebooks hold the outputs of a run in an empty workspace, and no times of execution.
 notebooks: install

@@ -20,6 +20,7 @@ from nbhelpers.service.limits import Limits
 from .service.servers import Process, processes
 
 ROOT = Path(__file__).parents[1]
+TESTS = ROOT / "tests"
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(
     r"(?:<!-- not run by the tests[^:]*: (?P<reason>[^>]+) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```", re.DOTALL
@@ -109,6 +110,15 @@ def test_the_unit_is_valid(folder: Path) -> None:
     (folder / "nbhelpers.service").write_text(unit)
     path = folder / "nbhelpers.service"
     assert succeed("systemd-analyze", "--user", "verify", path, HOME=str(folder), XDG_RUNTIME_DIR=str(folder)) == ""
+
+
+def test_every_call_that_is_said_to_work_under_the_emulator_is_tested() -> None:
+    table = README[README.index("| | calls |") :].partition("\n\n")[0]
+    calls = {name.rpartition(".")[2] for name in re.findall(r"`([\w.]+)`", table)}
+    assert "from_config" in calls
+    files = [*TESTS.glob("contract/*.py"), *TESTS.glob("emulator/*.py"), TESTS / "notebooks" / "sdk_v1_flow.ipynb"]
+    words = set(re.findall(r"\w+", "\n".join(file.read_text() for file in files)))
+    assert calls <= words
 
 
 def test_every_notebook_is_in_the_table() -> None:

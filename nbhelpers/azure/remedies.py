@@ -22,6 +22,10 @@ REMEDIES = (
         "above it, or name it with config_path",
     ),
     (
+        r"Workspace not found|ResourceNotFound|ResourceGroupNotFound",
+        "see that config.json names a workspace that is still there (those of labs are removed when their time is up)",
+    ),
+    (
         r"experiment_timeout_(?:hours|minutes).*range",
         "Azure searches for at least 15 minutes: set experiment_timeout_minutes to 15 or more (iterations ends a "
         "search earlier)",
@@ -56,6 +60,15 @@ REMEDIES = (
     (
         r"^429$|code\W+429\b|TooManyRequests|too many requests",
         "the service asks for a pause: wait some minutes, then run the cell again",
+    ),
+    (
+        r"^5\d\d$|code\W+5\d\d\b|ServiceUnavailable|InternalServerError",
+        "the service has a fault: wait some minutes, then run the cell again; see https://status.azure.com, too",
+    ),
+    (
+        r"stream was not found",
+        "see whether the file or URL of the data is there, and whether this identity may read and write the default "
+        "datastore (role Storage Blob Data Contributor, or the datastore's key)",
     ),
     (
         r"string starting with .?http",

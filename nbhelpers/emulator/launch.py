@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ class Emulator:
     """
 
     cloud: State
-    proxy: str
-    environment: dict[str, str]
+    proxy: str = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
 
 
 @contextmanager

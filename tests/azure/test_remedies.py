@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from nbhelpers.azure.remedies import remedy_for, with_remedy
-from nbhelpers.emulator.faults import Fault
 
 from .conftest import Run
-
-if TYPE_CHECKING:
-    from nbhelpers.emulator.launch import Emulator
 
 #: The words of the SDK, or of a service, and a part of the remedy.
 CASES = [
@@ -26,6 +20,9 @@ CASES = [
     ("Response Code: 429", "wait some minutes"),
     ('It can be single value: string starting with "http://" or "https://"', "prepare_data, which uploads it"),
     ("The workspace configuration file config.json, could not be found in /a", "config_path"),
+    ("Response Code: 503", "status.azure.com"),
+    ("The requested stream was not found.", "default datastore"),
+    ("Workspace not found.", "config.json names"),
     ("ComputeTargetNotFound: Compute Target with name a not found", "01_compute.ipynb"),
     ("HTTPSConnectionPool: Max retries exceeded with url", "HTTPS_PROXY"),
 ]
@@ -70,12 +67,6 @@ def test_a_notebook_shows_the_remedy_and_the_sdks_error_stays_what_it_is() -> No
     assert "direct cause" in "\n".join(refused[0].traceback)
     assert caught[0].text == "Response Code: 401\n"
     assert other[0].ename == "ZeroDivisionError"
-
-
-@pytest.mark.parametrize(("status", "remedy"), [(401, "Sign in with"), (403, "Have the owner")])
-def test_a_workspace_that_may_not_be_opened(emulator: Emulator, program: Run, status: int, remedy: str) -> None:
-    emulator.cloud.faults.append(Fault("GET https://management.azure.com/.*/workspaces/", status=status))
-    assert f"To mend it: {remedy}" in program("", fails=True)
 
 
 def test_less_than_15_minutes(program: Run) -> None:

@@ -12,7 +12,7 @@ from ..local.conftest import bank_like
 from .conftest import Run
 
 PREPARE = """
-prepared = nbhelpers.prepare_data(ml, ws, "bank.csv", label="y")
+prepared = nbhelpers.prepare_data(ml, ws, "uploaded.csv", label="y")
 print(json.dumps([prepared.train.name, prepared.train.version, prepared.train.tags, prepared.test.version]))
 """
 
@@ -31,19 +31,19 @@ def test_a_digest_is_of_names_types_and_values_in_their_order() -> None:
 
 
 def test_a_local_file_is_uploaded_once_and_read_as_on_local(program: Run, tmp_path: Path) -> None:
-    bank_like(200).to_csv(tmp_path / "bank.csv", index=False)
+    bank_like(200).to_csv(tmp_path / "uploaded.csv", index=False)
     name, version, tags, test_version = first = program(PREPARE)
-    assert (name, version, test_version) == ("bank", 1, 1)
-    assert tags == {"label": "y", "task": "classification", "test_dataset": "bank-test:1", CONTENT: tags[CONTENT]}
+    assert (name, version, test_version) == ("uploaded", 1, 1)
+    assert tags == {"label": "y", "task": "classification", "test_dataset": "uploaded-test:1", CONTENT: tags[CONTENT]}
     assert program(PREPARE) == first
-    read = program("print(ws.datasets['bank'].to_pandas_dataframe().to_json(orient='table', index=False))")
+    read = program("print(ws.datasets['uploaded'].to_pandas_dataframe().to_json(orient='table', index=False))")
     assert {field["name"]: field["type"] for field in read["schema"]["fields"]} == {
         "age": "integer",
         "job": "string",
         "duration": "number",
         "y": "string",
     }
-    bank_like(200, seed=1).to_csv(tmp_path / "bank.csv", index=False)
+    bank_like(200, seed=1).to_csv(tmp_path / "uploaded.csv", index=False)
     assert program(PREPARE)[1] == 2
 
 
