@@ -81,7 +81,7 @@ except Exception as error:
 """)
 
     assert result[:2] == [5, False]
-    assert "use 2 to 24 letters" in result[2]
+    assert "Use 2 to 24 letters" in result[2]
 
 
 def test_a_wrong_secret_is_named(script: Script) -> None:
