@@ -190,8 +190,9 @@ def error_of(row: sa.RowMapping) -> dict[str, Any] | None:
     """The error of a run as an ``ErrorResponse``."""
     if not row["error"]:
         return None
-    parts = [row["error"][part] for part in ("message", "remedy") if part in row["error"]]
-    message = " ".join(part[:1].upper() + part[1:] for part in parts)
+    remedy = row["error"].get("remedy", "")
+    # A message may begin with the name of a setting, which stays as it is.
+    message = f"{row['error']['message']} {remedy[:1].upper()}{remedy[1:]}".strip()
     # The SDK fails on an error whose `details` is no list.
     return {"error": {"code": row["error"]["code"], "message": message, "details": []}}
 
