@@ -86,8 +86,8 @@ def list_experiments(cloud: Cloud, body: Annotated[Json | None, Body()] = None) 
     """The experiments that pass a filter; those that are archived only where they are asked for."""
     wanted = body or {}
     view = str(wanted.get("viewType") or "ActiveOnly").lower()
-    rows = cloud.workspace.store.all(sa.select(experiments.c.name).order_by(experiments.c.created))
-    found = [_document(cloud, row["name"]) for row in rows]
+    rows = cloud.workspace.store.all(sa.select(experiments).order_by(experiments.c.created))
+    found = [_described(cloud, row) for row in rows]
     archived = {"activeonly": (False,), "archivedonly": (True,)}.get(view, (False, True))
     found = [one for one in found if (one["archivedTime"] is not None) in archived]
     return select(
@@ -220,11 +220,16 @@ def _row(cloud: State, experiment: str) -> sa.RowMapping | None:
 
 
 def _document(cloud: State, name: str) -> Json:
-    row, known = _row(cloud, name), cloud.documents.get(EXPERIMENT, name) or {}
+    row = cloud.workspace.store.one(sa.select(experiments).where(experiments.c.name == name))
     assert row is not None  # noqa: S101 - callers have looked it up
+    return _described(cloud, row)
+
+
+def _described(cloud: State, row: sa.RowMapping) -> Json:
+    known = cloud.documents.get(EXPERIMENT, row["name"]) or {}
     return {
-        "experimentId": records.experiment_id(name),
-        "name": name,
+        "experimentId": records.experiment_id(row["name"]),
+        "name": row["name"],
         "description": known.get("description"),
         "createdUtc": records.utc(row["created"]),
         "archivedTime": records.utc(known.get("archived")),

@@ -25,6 +25,19 @@ ml = nbhelpers.connect("azure")
 ws = ml.Workspace.from_config()
 """
 
+#: Makes a small `pipeline`, whose search ends after `minutes`.
+PIPELINE = """
+import pandas as pd
+rows = pd.DataFrame({"a": range(200), "y": ["no", "yes"] * 100})
+store = ws.get_default_datastore()
+data = ml.Dataset.Tabular.register_pandas_dataframe(rows, store, "rows", show_progress=False)
+config = ml.AutoMLConfig(
+    task="classification", compute_target=ml.ComputeTarget(ws, "automl-compute"), training_data=data,
+    label_column_name="y", experiment_timeout_minutes=minutes, iterations=2, n_cross_validations=2, path="project",
+)
+pipeline = ml.Pipeline(ws, [ml.AutoMLStep("automl_module", config)])
+"""
+
 
 @pytest.fixture(scope="package")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:

@@ -8,22 +8,16 @@ import pytest
 
 from nbhelpers.emulator.faults import Fault
 
-from .conftest import Run
+from .conftest import PIPELINE, Run
 
 if TYPE_CHECKING:
     from nbhelpers.emulator.launch import Emulator
 
 #: Trains on few rows and follows the run to its end.
-TRAINING = """
-import pandas as pd
-rows = pd.DataFrame({"a": range(200), "y": ["no", "yes"] * 100})
-store = ws.get_default_datastore()
-data = ml.Dataset.Tabular.register_pandas_dataframe(rows, store, "rows", show_progress=False)
-config = ml.AutoMLConfig(
-    task="classification", compute_target=ml.ComputeTarget(ws, "automl-compute"), training_data=data,
-    label_column_name="y", experiment_timeout_minutes=15, iterations=2, n_cross_validations=2, path="project",
-)
-run = ml.Experiment(ws, "faults").submit(ml.Pipeline(ws, [ml.AutoMLStep("automl_module", config)]))
+TRAINING = f"""
+minutes = 15
+{PIPELINE}
+run = ml.Experiment(ws, "faults").submit(pipeline)
 print(json.dumps(run.wait_for_completion(show_output=False)))
 """
 

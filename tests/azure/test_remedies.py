@@ -6,7 +6,7 @@ from nbclient import NotebookClient
 
 from nbhelpers.azure.remedies import remedy_for, with_remedy
 
-from .conftest import Run
+from .conftest import PIPELINE, Run
 
 #: The words of the SDK, or of a service, and a part of the remedy.
 CASES = [
@@ -70,15 +70,4 @@ def test_a_notebook_shows_the_remedy_and_the_sdks_error_stays_what_it_is() -> No
 
 
 def test_less_than_15_minutes(program: Run) -> None:
-    code = """
-import pandas as pd
-rows = pd.DataFrame({"a": range(200), "y": ["no", "yes"] * 100})
-store = ws.get_default_datastore()
-data = ml.Dataset.Tabular.register_pandas_dataframe(rows, store, "rows", show_progress=False)
-config = ml.AutoMLConfig(
-    task="classification", compute_target=ml.ComputeTarget(ws, "automl-compute"), training_data=data,
-    label_column_name="y", experiment_timeout_minutes=10, path="project",
-)
-ml.Pipeline(ws, [ml.AutoMLStep("automl_module", config)])
-"""
-    assert "set experiment_timeout_minutes to 15 or more" in program(code, fails=True)
+    assert "set experiment_timeout_minutes to 15 or more" in program(f"minutes = 10\n{PIPELINE}", fails=True)

@@ -8,7 +8,6 @@ The second is another call of pytest, as the emulator has to run before the SDK 
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
@@ -25,9 +24,9 @@ from starlette.staticfiles import StaticFiles
 
 from nbhelpers import connect, serving
 from nbhelpers.emulator.names import SUBSCRIPTION
-from nbhelpers.service.server import listen
 
 from ..local.conftest import bank_like
+from ..service.servers import in_thread
 from .runs import Seen, outputs, pipeline_of
 
 BACKENDS = {"local": "nbhelpers.errors", "azure": "azureml.exceptions"}
@@ -86,15 +85,8 @@ def url(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def file_server(folder: Path) -> Iterator[str]:
     """The address of a web server of the files in a folder."""
     app = Starlette(routes=[Mount("/", StaticFiles(directory=folder))])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    listener = listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with in_thread(uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))) as address:
+        yield address
 
 
 @pytest.fixture(scope="package")

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from nbhelpers.local import Workspace
 from nbhelpers.service.app import create_app
@@ -27,7 +28,13 @@ from ..local.faults import DEADLINE, wait_until
 @contextmanager
 def served(workspace: Workspace, limits: Limits | None = None) -> Iterator[str]:
     """The URL of a service of this process, on a port of its own."""
-    server = make_server(create_app(workspace, limits))
+    with in_thread(make_server(create_app(workspace, limits))) as url:
+        yield url
+
+
+@contextmanager
+def in_thread(server: uvicorn.Server) -> Iterator[str]:
+    """The URL of a server that runs in a thread, on a port of its own."""
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
