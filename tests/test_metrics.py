@@ -116,6 +116,13 @@ def test_a_class_that_is_never_predicted_has_precision_zero():
     assert values["precision_score_weighted"] == 0.75**2
 
 
+def test_a_class_that_neither_occurs_nor_is_predicted_is_left_out_of_macro_averages():
+    p = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.3, 0.7, 0], [0.6, 0.4, 0]])
+    values = metrics.classification_metrics([0, 0, 1, 1], p, [0, 1, 2])
+    for stem in ("f1_score", "precision_score", "recall_score"):
+        assert values[f"{stem}_macro"] == pytest.approx(getattr(sk, stem)([0, 0, 1, 1], [0, 0, 1, 0], average="macro"))
+
+
 def test_a_label_unknown_to_the_model_counts_as_wrong():
     y, p = np.array(["a", "b", "z", "a"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
     values = metrics.classification_metrics(y, p, ["a", "b"])
@@ -228,6 +235,11 @@ def test_regression_agrees_with_scikit_learn(numbers):
     assert all(type(value) is float for value in values.values())
 
 
+def test_equal_values_share_their_rank(numbers):
+    y, p = np.round(numbers, -1)
+    assert metrics.regression_metrics(y, p)["spearman_correlation"] == pytest.approx(spearmanr(y, p).statistic)
+
+
 def test_normalized_errors_take_the_range_that_is_given(numbers):
     y, p = numbers
     values = metrics.regression_metrics(y, p, (0.0, 1000.0))
@@ -329,3 +341,86 @@ def test_micro_auc_of_two_classes_pools_both_columns():
 )
 def test_a_number_of_any_size_can_be_read(value, text):
     assert metrics.number_text(value) == text
+
+
+COUNTS = np.random.default_rng(3).integers(0, 4, 300)
+
+
+def test_a_weight_is_a_number_of_equal_rows_of_a_classification(case):
+    y, p, classes = case
+    rows = np.repeat(np.arange(300), COUNTS)
+    label = classes[1]
+    repeated = metrics.classification_metrics(y[rows], p[rows], classes, positive_label=label)
+    weighted = metrics.classification_metrics(y, p, classes, sample_weight=COUNTS, positive_label=label)
+    assert weighted == pytest.approx(repeated, abs=1e-12)
+    assert weighted != pytest.approx(metrics.classification_metrics(y, p, classes, positive_label=label), abs=1e-3)
+    assert metrics.classification_metrics(
+        y, p, classes, sample_weight=COUNTS / 7, positive_label=label
+    ) == pytest.approx(repeated, abs=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [0, 6])  # whole numbers are often equal
+def test_a_weight_is_a_number_of_equal_rows_of_a_regression(numbers, decimals):
+    y, p = np.round(numbers, decimals)
+    counts = COUNTS[:200]
+    rows = np.repeat(np.arange(200), counts)
+    repeated = metrics.regression_metrics(y[rows], p[rows], (0.0, 90.0))
+    weighted = metrics.regression_metrics(y, p, (0.0, 90.0), sample_weight=counts)
+    assert weighted == pytest.approx(repeated, abs=1e-12)
+    assert weighted != pytest.approx(metrics.regression_metrics(y, p, (0.0, 90.0)), abs=1e-3)
+
+
+def test_rows_of_weight_zero_are_as_good_as_absent():
+    y, p = np.array(["a", "b", "a"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    values = metrics.classification_metrics(y, p, ["a", "b"], sample_weight=[1, 0, 2])
+    assert math.isnan(values["AUC_weighted"])  # of one class alone
+    assert values["matthews_correlation"] == 0
+    assert metrics.regression_metrics([1, 1, 5], [1, 2, 9], sample_weight=[1, 1, 0])["spearman_correlation"] == -1
+
+
+def test_equal_weights_are_no_weights(case, numbers):
+    y, p, classes = case
+    weights = np.full(300, 2.5)
+    assert metrics.classification_metrics(y, p, classes, sample_weight=weights) == pytest.approx(
+        metrics.classification_metrics(y, p, classes), abs=1e-12
+    )
+    assert metrics.regression_metrics(*numbers, sample_weight=weights[:200]) == pytest.approx(
+        metrics.regression_metrics(*numbers), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("weights", [[1, -1], [0, 0], [1, math.nan], [1, math.inf], [1], [[1, 1]]])
+def test_weights_that_weigh_nothing_are_refused(weights):
+    with pytest.raises(DataError, match="sample_weight"):
+        metrics.classification_metrics([0, 1], [[1, 0], [0, 1]], [0, 1], sample_weight=weights)
+    with pytest.raises(DataError, match="sample_weight"):
+        metrics.regression_metrics([0, 1], [0, 1], sample_weight=weights)
+
+
+def test_the_positive_label_adds_the_metrics_of_one_class(case):
+    y, p, classes = case
+    values = metrics.classification_metrics(y, p, classes, positive_label=classes[1])
+    assert tuple(values) == metrics.CLASSIFICATION_METRICS + metrics.BINARY_METRICS
+    is_it, predicted = y == classes[1], p.argmax(axis=1) == 1
+    expected = {
+        "AUC_binary": sk.roc_auc_score(is_it, p[:, 1]),
+        "average_precision_score_binary": sk.average_precision_score(is_it, p[:, 1]),
+        "f1_score_binary": sk.f1_score(is_it, predicted),
+        "precision_score_binary": sk.precision_score(is_it, predicted),
+        "recall_score_binary": sk.recall_score(is_it, predicted),
+    }
+    assert {name: values[name] for name in metrics.BINARY_METRICS} == pytest.approx(expected, abs=1e-12)
+    assert all(metrics.greater_is_better(name) for name in metrics.BINARY_METRICS)
+
+
+def test_a_fold_without_the_positive_label_has_no_area_of_it():
+    values = metrics.classification_metrics(["a", "b"], [[0.9, 0.1, 0], [0.2, 0.8, 0]], list("abc"), positive_label="c")
+    assert math.isnan(values["AUC_binary"])
+    assert math.isnan(values["average_precision_score_binary"])
+    assert values["recall_score_binary"] == 0
+
+
+def test_a_positive_label_that_is_no_class_is_refused():
+    with pytest.raises(DataError, match="'maybe'") as caught:
+        metrics.classification_metrics(["a", "b"], np.full((2, 2), 0.5), ["a", "b"], positive_label="maybe")
+    assert "'a', 'b'" in caught.value.remedy

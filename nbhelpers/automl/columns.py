@@ -1,8 +1,8 @@
-"""What a column holds and what it is for, and its values as plain arrays."""
+"""What the columns of a table are for."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
+from nbhelpers.automl.cells import Texts, Values, discover, read
 from nbhelpers.errors import DataError
 
 #: The purposes of columns that a model uses.
@@ -30,9 +31,6 @@ DATE_PARTS = (
     "second",
 )
 
-#: Numbers are kept below this, and above its inverse: forests compute in float32, whose sums then stay finite.
-LARGEST = 1e30
-
 
 @dataclass
 class Column:
@@ -48,11 +46,17 @@ class Column:
     missing : int
         Number of rows without a value.
     categories : list of str
-        Of a categorical string column: the sorted values, whose positions are its codes.
+        Of a categorical string column: the values, sorted or in the order that they were given, whose positions are
+        its codes.
     parts : list of str
         Of a DateTime column: the `DATE_PARTS` that vary.
     fill : float
-        What stands for a missing value (and an unknown category), or NaN if models are to see that it is missing.
+        What stands for a missing value (and an unknown category), or NaN if models are to see that it is missing; of a
+        DateTime column in microseconds since 1970.
+    style : str
+        How texts that stand for numbers or points in time are written; see `nbhelpers.automl.styles`.
+    imputer : str
+        The strategy by which the user has missing values replaced, if any.
     """
 
     name: str
@@ -62,103 +66,95 @@ class Column:
     categories: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     fill: float = float("nan")
+    style: str = ""
+    imputer: str = ""
 
 
-def kind_of(column: pd.Series[Any]) -> str:
-    """How the values of a column are read: "number" (also truth values and durations), "datetime" or "string".
+def unique_names(names: Iterable[Any]) -> list[str]:
+    """Names as text; of equal ones the second becomes ``name.1`` and so on, as when pandas reads a CSV file."""
+    found: list[str] = []
+    seen: set[str] = set()
+    listed = [str(name) for name in names]
+    taken = set(listed)
+    for name in listed:
+        number = 0
+        unique = name
+        while unique in seen or (number and unique in taken):
+            number += 1
+            unique = f"{name}.{number}"
+        seen.add(unique)
+        found.append(unique)
+    return found
 
-    Strings that are all numbers count as numbers, and strings that are all ISO 8601 dates as points in time; a blank
-    string is a missing value.
 
-    Raises
-    ------
-    DataError
-        Complex numbers.
+def with_names(X: Any) -> pd.DataFrame:
+    """The table with a name of its own for each column; its values are not copied."""
+    if not isinstance(X, pd.DataFrame):
+        raise DataError(f"A {type(X).__name__} is not a table with named columns.", "Give a pandas DataFrame.")
+    frame = X.copy(deep=False)
+    frame.columns = pd.Index(unique_names(X.columns), dtype=object)
+    return frame
+
+
+def purpose_of(values: Values, dtype: Any) -> str:
+    """The purpose of a column of the training table, by Azure ML's rules on its number of rows and of unique values.
+
+    Some rules differ, as Azure ML's lose what can be learned from, or learn from what cannot be:
+
+    - Whole numbers with few values are Categorical as there, but keep their order and size.
+    - A single value is Categorical, not left out, if it is missing elsewhere: it is a mark.
+    - Texts with 10,000 different values or more are CategoricalHash if each occurs in ten rows on average.
+    - A pandas category whose values hardly ever repeat is judged like other texts or numbers.
+
+    Parameters
+    ----------
+    values : array or Texts
+        Of one of the three kinds, see `discover`.
+    dtype : dtype
+        Of the column.
     """
-    dtype: Any = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return "number" if kind_of(pd.Series(dtype.categories)) == "number" else "string"
-    if types.is_complex_dtype(dtype):
-        raise DataError(f"Column {column.name!r} holds complex numbers.", "Replace it by its real and imaginary parts.")
-    if types.is_numeric_dtype(dtype) or types.is_timedelta64_dtype(dtype):
-        return "number"
-    if types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
-        return "datetime"
-    match types.infer_dtype(column, skipna=True):
-        case "boolean" | "integer" | "floating" | "mixed-integer-float" | "decimal" | "timedelta":
-            return "number"
-        case "date" | "datetime" | "datetime64":
-            return "datetime"
-    values = strings(column).dropna()
-    if values.empty:
-        return "string"
-    if pd.to_numeric(values, errors="coerce").notna().all():
-        return "number"
-    # The pattern keeps bare numbers, which to_datetime would take for nanoseconds or years, from being dates.
-    dated = values.str.match(r"\d{4}-\d{2}-\d{2}").all() and _times(values).notna().all()
-    return "datetime" if dated else "string"
-
-
-def purpose_of(column: pd.Series[Any], kind: str) -> str:
-    """The purpose of a column of the training table, by Azure ML's rules on its number of rows and of unique values."""
-    values: Any = strings(column) if kind == "string" else read(column, kind)
-    present = pd.Series(values).dropna()
-    n_rows, unique = len(column), present.nunique()
-    threshold = min(200, 0.05 * n_rows)
-    if unique < 2:
-        return "Ignore" if unique else "AllNan"
-    if kind == "datetime":
+    if isinstance(values, Texts):
+        return _purpose_of_texts(values, dtype)
+    present = values[~pd.isna(values)]
+    if not len(present):
+        return "AllNan"
+    if values.dtype.kind == "M":
         return "DateTime"
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    if present.min() == present.max():
+        return _purpose_of_one(len(values) - len(present))
+    if types.is_bool_dtype(dtype):
         return "Categorical"
-    if kind == "number":
-        whole = bool((present == np.floor(present)).all())
-        few = unique < threshold and unique <= min(50, 0.05 * n_rows)
-        return "Categorical" if (whole and few) or types.is_bool_dtype(column.dtype) else "Numeric"
-    if unique < threshold:
+    given = isinstance(dtype, pd.CategoricalDtype)
+    most = 0.9 * len(values) if given else min(50, 0.05 * len(values))
+    if not given and not (present == np.floor(present)).all():
+        return "Numeric"
+    if pd.unique(present[:1000]).size > most:
+        return "Numeric"
+    unique = pd.unique(present).size
+    return "Categorical" if unique <= most and (given or unique < 0.05 * len(values)) else "Numeric"
+
+
+def _purpose_of_one(missing: int) -> str:
+    """The purpose of a column with a single value."""
+    return "Categorical" if missing else "Ignore"
+
+
+def _purpose_of_texts(texts: Texts, dtype: Any) -> str:
+    n_rows, unique = len(texts.codes), len(texts.levels)
+    if unique < 2:
+        return _purpose_of_one(int((texts.codes < 0).sum())) if unique else "AllNan"
+    share = unique / n_rows
+    if unique < min(200, 0.05 * n_rows) or (isinstance(dtype, pd.CategoricalDtype) and share <= 0.9):
         return "Categorical"
-    spaces, share = present.str.count(" ").mean(), unique / n_rows
+    counts = np.bincount(texts.codes[texts.codes >= 0], minlength=unique)
+    spaces = np.average([text.count(" ") for text in texts.levels], weights=counts)
     if share > 0.85 and spaces > 1:
         return "Text"
-    if share < 0.7 and unique < 10_000:
+    if share < 0.7 and (unique < 10_000 or share <= 0.1):
         return "CategoricalHash"
     if spaces > 1:
         return "Text"
     return "Hashes" if share > 0.9 else "Ignore"
-
-
-def read(column: pd.Series[Any], kind: str) -> npt.NDArray[Any]:
-    """The values of a column as its kind says: float64 for "number", datetime64[ns] for "datetime", else objects.
-
-    Infinite numbers are missing, numbers beyond `LARGEST` are clipped to it, and those below its inverse are zero.
-
-    Raises
-    ------
-    DataError
-        A value that is not of that kind.
-    """
-    if kind == "string":
-        return strings(column).to_numpy(dtype=object)
-    if kind == "datetime":
-        times = _times(column)
-        _refuse(column, times.isna(), "is not a point in time")
-        return times.to_numpy(dtype="datetime64[ns]")
-    dtype: Any = column.dtype
-    if types.is_datetime64_any_dtype(dtype):
-        raise DataError(
-            f"Column {column.name!r} holds points in time, not numbers.",
-            "Give the column as it was in the training data.",
-        )
-    if isinstance(dtype, pd.CategoricalDtype):
-        column = column.astype(dtype.categories.dtype)
-    if types.is_timedelta64_dtype(column.dtype) or types.infer_dtype(column, skipna=True) == "timedelta":
-        column = pd.to_timedelta(column).dt.total_seconds()
-    numbers = pd.to_numeric(column, errors="coerce")
-    _refuse(column, numbers.isna(), "is not a number")
-    values = numbers.to_numpy(dtype=float, na_value=np.nan).copy()
-    values[np.isinf(values)] = np.nan
-    values[np.abs(values) < 1 / LARGEST] = 0
-    return np.clip(values, -LARGEST, LARGEST)
 
 
 def check_rows(train: pd.DataFrame, rows: pd.DataFrame) -> None:
@@ -169,12 +165,16 @@ def check_rows(train: pd.DataFrame, rows: pd.DataFrame) -> None:
     DataError
         The first column with a value of another kind, or the table has no column that a model can use.
     """
-    kinds = {name: kind_of(train[name]) for name in train.columns}
-    used = [name for name, kind in kinds.items() if purpose_of(train[name], kind) in USED]
+    train, rows = with_names(train), with_names(rows)
+    used = []
+    for name in train.columns:
+        kind, style, values = discover(train[name])
+        if purpose_of(values, train[name].dtype) in USED:
+            used.append((name, kind, style))
     require_used(used)
-    for name in used:
-        if kinds[name] != "string":  # anything can be read as text
-            read(rows[name], kinds[name])
+    for name, kind, style in used:
+        if kind != "string":  # anything can be read as text
+            read(rows[name], kind, style)
 
 
 def require_used(columns: Collection[Any]) -> None:
@@ -186,49 +186,24 @@ def require_used(columns: Collection[Any]) -> None:
         )
 
 
-def strings(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The values as str objects, with None for what is missing or blank.
-
-    A whole float is written like the int that it was before a missing value made the column one of floats.
-    """
-    # Plain Python: a model is mostly asked for a few rows, for which pandas' own operations take ten times as long.
-    pairs = zip(column.astype(object), column.isna(), strict=True)
-    texts = ("" if missing else _text(value) for value, missing in pairs)
-    kept = [text if text.strip() else None for text in texts]
-    return pd.Series(kept, index=column.index, name=column.name, dtype=object)
-
-
-def _text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def date_parts(times: npt.NDArray[Any], parts: list[str]) -> npt.NDArray[np.float64]:
     """The parts of points in time, in columns; NaN where there is no time."""
-    dates = pd.Series(times).dt
-    columns = {part: getattr(dates, part.replace("day_of_", "dayof")) for part in DATE_PARTS if part != "week_of_month"}
-    columns["week_of_month"] = (dates.day - 1) // 7 + 1
-    return np.column_stack([columns[part].to_numpy(dtype=float) for part in parts])
-
-
-def _times(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Points in time without a zone (local time where the column has one); NaT for what cannot be read."""
-    if isinstance(column.dtype, pd.PeriodDtype):
-        return pd.Series(column.dt.to_timestamp())
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return pd.Series(column.dt.tz_localize(None))
-    if types.is_datetime64_any_dtype(column.dtype):
-        return column
-    return pd.to_datetime(strings(column), errors="coerce", format="ISO8601", utc=True).dt.tz_localize(None)
-
-
-def _refuse(column: pd.Series[Any], unread: pd.Series[Any], why: str) -> None:
-    """Refuse a column with a value that is there and was not understood."""
-    if not unread.any():
-        return
-    wrong = column[unread.to_numpy(dtype=bool) & strings(column).notna().to_numpy()]
-    wrong = wrong[[str(value).lower() != "nan" for value in wrong]]
-    if len(wrong):
-        raise DataError(
-            f"Column {column.name!r}: {wrong.iloc[0]!r} {why} ({len(wrong)} such values).",
-            "Correct the values, or leave them empty: the training data had none like them.",
-        )
+    days, months, years = (times.astype(f"datetime64[{unit}]") for unit in "DMY")
+    month = months.astype(int) % 12 + 1
+    day = (days - months.astype("datetime64[D]")).astype(int) + 1
+    second = (times - days).astype("timedelta64[s]").astype(int)
+    columns = {
+        "year": years.astype(int) + 1970,
+        "month": month,
+        "day": day,
+        "day_of_week": (days.astype(int) + 3) % 7,  # 1970 began on a Thursday, and weeks begin on Mondays
+        "day_of_year": (days - years.astype("datetime64[D]")).astype(int) + 1,
+        "quarter": (month - 1) // 3 + 1,
+        "week_of_month": (day - 1) // 7 + 1,
+        "hour": second // 3600,
+        "minute": second // 60 % 60,
+        "second": second % 60,
+    }
+    values = np.column_stack([columns[part] for part in parts]).astype(float)
+    values[np.isnat(times)] = np.nan
+    return values

@@ -9,14 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from nbhelpers.automl.columns import LARGEST, kind_of, read, strings
 from nbhelpers.automl.featurize import DataTransformer
-from nbhelpers.automl.folds import assign_folds, count_folds
-from nbhelpers.automl.settings import Settings
-from nbhelpers.errors import DataError
-
-#: Fewer rows than this say nothing about a model.
-_LEAST_ROWS = 20
+from nbhelpers.automl.labels import find_class, has_label, read_label, read_more_labels
+from nbhelpers.automl.settings import Settings, check_settings
+from nbhelpers.automl.validation import Split, splits_of
+from nbhelpers.errors import DataError, nearest
 
 
 @dataclass(frozen=True)
@@ -26,35 +23,60 @@ class TrainingData:
     Attributes
     ----------
     matrix : (n, width) array of float
-        What the `DataTransformer` made of the training table.
+        What the `DataTransformer` made of the training table, and below it of given validation data.
     target : (n,) array
         Class numbers of a classification, values of a regression.
     labels : (n,) array
         The target as the user gave it; numbers with fractions, which scikit-learn takes for no classes, as text.
     classes : (C,) array or None
         The sorted labels of a classification.
-    folds : (n,) array of int
-        The fold in which a row is scored.
+    splits : list of Split
+        Rows to train on and to judge by, once for each fold.
+    final : (…,) array of int
+        The rows that the final model is fitted to: all but given validation data.
+    positions : (n,) array of int
+        Where each row was in the training table; those of given validation data are counted on from its end.
     categorical : list of int
         Columns of the matrix that hold categories.
     primary_metric : str
     threads : int
         Threads of each task.
+    weights : (n,) array or None
+        How much each row counts, in training and in metrics; 1 in the mean.
+    positive_label : one of `classes`, or None
+        The class that has metrics of its own.
+    automatic : bool
+        Whether the engine chose the splits, as the user did not.
     """
 
     matrix: npt.NDArray[np.float64]
     target: npt.NDArray[Any]
     labels: npt.NDArray[Any]
     classes: npt.NDArray[Any] | None
-    folds: npt.NDArray[np.int64]
+    splits: list[Split]
+    final: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
     categorical: list[int]
     primary_metric: str
     threads: int
+    weights: npt.NDArray[np.float64] | None = None
+    positive_label: Any = None
+    automatic: bool = False
 
     @property
-    def n_folds(self) -> int:
-        """Number of folds."""
-        return int(self.folds.max()) + 1
+    def scored(self) -> npt.NDArray[np.int64]:
+        """The rows that are judged, fold by fold: what the predictions of a `Child` are in the order of."""
+        return np.concatenate([split.valid for split in self.splits])
+
+    @property
+    def parts(self) -> npt.NDArray[np.int64]:
+        """The fold of each of the `scored` rows."""
+        return np.repeat(np.arange(len(self.splits)), [len(split.valid) for split in self.splits])
+
+    @property
+    def searched(self) -> int:
+        """The number of rows that the splits are made of: all, or a sample of them."""
+        return len(self.splits[0].train) + len(self.splits[0].valid)
 
     @property
     def y_range(self) -> tuple[float, float]:
@@ -62,137 +84,165 @@ class TrainingData:
         return float(self.target.min()), float(self.target.max())
 
 
-def prepare(X: pd.DataFrame, y: pd.Series[Any], settings: Settings) -> tuple[DataTransformer, TrainingData]:
-    """Check a training table, decide its featurization and draw the folds.
+def prepare(
+    X: pd.DataFrame,
+    y: pd.Series[Any],
+    settings: Settings,
+    validation: tuple[pd.DataFrame, pd.Series[Any]] | None = None,
+) -> tuple[DataTransformer, TrainingData]:
+    """Check a training table, decide its featurization and split its rows.
+
+    Parameters are those of `nbhelpers.automl.engine.search`.
 
     Raises
     ------
+    ConfigException
+        There is validation data, and a setting asks for another validation.
     DataError
-        The table or the label cannot be learned from; the message says why.
+        The table, the label, a column that a setting names or the validation data cannot be used; the message says why.
     """
-    if not isinstance(y, pd.Series):
-        raise DataError(f"A {type(y).__name__} is not a label column.", "Give a pandas Series.")
-    if len(X) != len(y):
-        raise DataError(f"The table has {len(X):,} rows and the label {len(y):,}.", "Give one label for each row.")
-    labeled = has_label(y)
-    if not labeled.all() and not settings.exclude_nan_labels:
-        raise DataError(
-            f"The label {y.name!r} is missing in {(~labeled).sum():,} rows.",
-            "Fill in or drop these rows, or set exclude_nan_labels=True to leave them out.",
-        )
-    X, y = X[labeled], y[labeled]
-    labels, classes, target = read_label(y, settings.task)
-    if len(X) < 2 * (settings.n_cross_validations or 0):
-        raise DataError(
-            f"n_cross_validations={settings.n_cross_validations} is too many folds for {len(X):,} rows with a label.",
-            f"Give at most {len(X) // 2}, so that each fold has two rows.",
-        )
+    if validation is not None:
+        fields = {name: value for name, value in settings.to_dict().items() if name != "task"}
+        check_settings(settings.task, fields, validation_data=True)
+    table = _read(X, y, settings)
+    labels, classes, target = read_label(table.label, settings.task)
+    positive = None
+    if classes is not None and settings.positive_label is not None:
+        positive = find_class(settings.positive_label, classes)
     transformer = DataTransformer(settings.featurization)
-    matrix = transformer.fit_transform(X)
-    n_folds = settings.n_cross_validations or count_folds(len(X))
+    matrix = transformer.fit_transform(table.features)
+    n_train, weights, positions = len(target), table.weights, table.positions
+    if validation is not None:
+        try:
+            more = _read(*validation, settings)
+            if more.label.empty:
+                raise DataError("No row of it has a label.", "Give rows whose label is known.")
+            more_labels, more_target = read_more_labels(more.label, classes)
+            matrix = np.concatenate([matrix, transformer.transform(more.features)])
+        except DataError as error:
+            raise DataError(f"The validation data cannot be used. {error.problem}", error.remedy) from None
+        labels, target = np.concatenate([labels, more_labels]), np.concatenate([target, more_target])
+        positions = np.concatenate([positions, len(X) + more.positions])
+        if weights is not None and more.weights is not None:
+            weights = np.concatenate([weights, more.weights])
+    strata = np.zeros(len(target), dtype=np.int64) if classes is None else target
+    splits = splits_of(settings, strata, table.marks, len(target) - n_train, matrix.shape[1])
+    if classes is not None:
+        _refuse_single_class(splits, target, classes)
+    ways = validation, settings.n_cross_validations, settings.validation_size, settings.cv_split_column_names
     data = TrainingData(
         matrix=matrix,
         target=target,
         labels=labels,
         classes=classes,
-        folds=assign_folds(np.zeros(len(y)) if classes is None else target, n_folds, settings.seed),
+        splits=splits,
+        final=np.arange(n_train),
+        positions=positions,
         categorical=transformer.categorical_,
         primary_metric=settings.primary_metric,
         threads=settings.max_cores_per_iteration,
+        weights=None if weights is None else weights / weights.mean(),
+        positive_label=positive,
+        automatic=all(way is None for way in ways),
     )
     return transformer, data
 
 
-def has_label(y: pd.Series[Any]) -> npt.NDArray[np.bool_]:
-    """The rows whose label is there; a blank text is none."""
-    textual = y.dtype == object or isinstance(y.dtype, pd.StringDtype | pd.CategoricalDtype)
-    return (strings(y) if textual else y).notna().to_numpy(dtype=bool)
+@dataclass(frozen=True)
+class _Table:
+    """The rows of a table that count, which have a label and a weight above 0.
 
-
-def read_label(y: pd.Series[Any], task: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None, npt.NDArray[Any]]:
-    """What `TrainingData` calls labels, classes and target, of a label without gaps.
-
-    Raises
-    ------
-    DataError
-        The label cannot be learned; the message says why.
+    Attributes
+    ----------
+    features : DataFrame of n rows
+    label : Series of length n
+    positions : (n,) array of int
+        Of the rows in the table.
+    weights : (n,) array or None
+    marks : (n, number of ``cv_split_column_names``) array of bool, or None
+        Where each split trains.
     """
-    if y.empty:
-        raise DataError(f"The label {y.name!r} is missing in every row.", "Choose another label column.")
-    if len(y) < _LEAST_ROWS:
-        raise DataError(
-            f"There are {len(y):,} rows with a label to train on, which is too few to train and judge a model.",
-            f"Give at least {_LEAST_ROWS} of them.",
-        )
-    if kind_of(y) == "datetime" and (task == "regression" or y.nunique() > len(y) / 2):
-        raise DataError(
-            f"The label {y.name!r} holds points in time, which cannot be predicted.",
-            "Choose another label, or make a number of it, such as the days since the first date.",
-        )
-    if task == "classification":
-        return _classes(y)
-    values = _values(y)
-    return values, None, values
+
+    features: pd.DataFrame
+    label: pd.Series[Any]
+    positions: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64] | None
+    marks: npt.NDArray[np.bool_] | None
 
 
-def _classes(y: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """The labels as a plain array, the sorted classes, and the class number of each row."""
-    kind = pd.api.types.infer_dtype(y)
-    labels: npt.NDArray[Any]
-    if pd.api.types.is_bool_dtype(y.dtype) or kind == "boolean":
-        labels = y.to_numpy(dtype=bool)
-    elif pd.api.types.is_numeric_dtype(y.dtype) or kind in ("integer", "floating", "mixed-integer-float"):
-        numbers = pd.to_numeric(y)
-        # Whole numbers become floats where a label is missing; a reader expects to get whole ones back.
-        whole = bool(((numbers % 1 == 0) & (numbers.abs() < 2**63)).all())
-        labels = numbers.to_numpy(dtype=np.int64) if whole else strings(numbers).to_numpy(dtype=str)
+def _read(X: pd.DataFrame, y: pd.Series[Any], settings: Settings) -> _Table:
+    """Read what the label and the columns that settings name say of a table."""
+    if not isinstance(X, pd.DataFrame):
+        raise DataError(f"A {type(X).__name__} is not a table with named columns.", "Give a pandas DataFrame.")
+    if not isinstance(y, pd.Series):
+        raise DataError(f"A {type(y).__name__} is not a label column.", "Give a pandas Series.")
+    if len(X) != len(y):
+        raise DataError(f"The table has {len(X):,} rows and the label {len(y):,}.", "Give one label for each row.")
+    kept = has_label(y)
+    if not kept.all() and not settings.exclude_nan_labels:
+        raise DataError(
+            f"The label {y.name!r} is missing in {(~kept).sum():,} rows.",
+            "Fill in or drop these rows, or set exclude_nan_labels=True to leave them out.",
+        )
+    weights = marks = None
+    if settings.weight_column_name is not None:
+        weights = _weights(_column(X, y, "weight_column_name", settings.weight_column_name), kept)
+        kept = kept & (weights > 0)
+        weights = weights[kept]
+    names = settings.cv_split_column_names or ()
+    if names:
+        marks = np.column_stack([_marks(_column(X, y, "cv_split_column_names", name)[kept]) for name in names])
+    features = X.loc[:, [str(name) not in (settings.weight_column_name, *names) for name in X.columns]]
+    if not kept.all():
+        features, y = features[kept], y[kept]
+    return _Table(features, y, np.flatnonzero(kept), weights, marks)
+
+
+def _column(X: pd.DataFrame, y: pd.Series[Any], setting: str, name: str) -> pd.Series[Any]:
+    """The column that a setting names."""
+    names = [str(column) for column in X.columns]
+    if name.lower() == str(y.name).lower():
+        raise DataError(f"{setting} names {name!r}, which is the label.", "Name another column.")
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"Did you mean {near!r}?" if near else f"It has: {', '.join(names[:30])}."
+        raise DataError(f"{setting} names {name!r}, which is no column of the table.", hint)
+    return X.iloc[:, names.index(name)]
+
+
+def _weights(column: pd.Series[Any], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The weight of each row; 0 for those that are not kept."""
+    weights = np.where(kept, pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan), 0)
+    if (wrong := ~np.isfinite(weights) | (weights < 0)).any():
+        problem = f"{column[wrong].tolist()[0]!r} is no weight ({wrong.sum():,} such rows)"
+    elif kept.any() and not weights.any():
+        problem = "all weights are 0, so that no row counts"
     else:
-        labels = strings(y).to_numpy(dtype=str)
-    classes, target, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(classes) < 2:
+        return weights
+    raise DataError(
+        f"weight_column_name={column.name!r}: {problem}.",
+        "Give each row with a label a number that is not negative, and some rows one above 0.",
+    )
+
+
+def _marks(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
+    """The rows that a split trains on."""
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if (wrong := ~np.isin(numbers, (0, 1))).any():
         raise DataError(
-            f"The label {y.name!r} has the single value {classes[0]!s}, so there is nothing to tell apart.",
-            "Choose another label column, or add rows of another class.",
+            f"cv_split_column_names: {column[wrong].tolist()[0]!r} in the column {column.name!r} is neither 1 nor 0 "
+            f"({wrong.sum():,} such rows).",
+            "Give 1 for a row to train on, and 0 for one to judge models by.",
         )
-    if len(classes) > len(y) / 2:
-        problem = f"The label {y.name!r} has {len(classes):,} different values in {len(y):,} rows"
-        if kind_of(y) == "number":
+    return np.asarray(numbers == 1)
+
+
+def _refuse_single_class(splits: list[Split], target: npt.NDArray[Any], classes: npt.NDArray[Any]) -> None:
+    """Refuse rows that teach no model to tell classes apart, and rows on which all models look alike."""
+    judged = np.concatenate([split.valid for split in splits])
+    for rows, what in [(judged, "judge models by"), *((split.train, "train on") for split in splits)]:
+        if target[rows].min() == target[rows].max():
             raise DataError(
-                f"{problem}.", "Use task='regression' for a quantity, or choose a label with values that repeat."
+                f"All {len(rows):,} rows to {what} have the label {classes[target[rows[0]]].item()!r}.",
+                "Split the rows so that there are two labels or more on each side.",
             )
-        text = next(value for value in labels if pd.isna(pd.to_numeric(value, errors="coerce")))
-        raise DataError(
-            f"{problem}; as text, since {str(text)!r} is no number.",
-            "Choose a label with values that repeat; for a quantity, correct what is no number, or leave it empty.",
-        )
-    if np.sort(counts)[-2] < 2:
-        raise DataError(
-            f"All rows but a few have the label {classes[counts.argmax()]!s}; every other class has a single row, "
-            "which cannot be trained on and scored at the same time.",
-            "Add rows of the other classes: at least two of one of them.",
-        )
-    return labels, classes, target
-
-
-def _values(y: pd.Series[Any]) -> npt.NDArray[Any]:
-    """The values of a regression's label."""
-    try:
-        values = read(y, "number")
-    except DataError as error:
-        raise DataError(
-            f"The label {y.name!r} cannot be predicted as a quantity: {error.problem}",
-            "Correct what is no number, or leave it empty; or use task='classification', or another label.",
-        ) from None
-    if np.isnan(values).any():
-        raise DataError(f"The label {y.name!r} holds an infinite value.", "Correct or drop these rows.")
-    if np.abs(values).max() >= LARGEST:
-        raise DataError(
-            f"The label {y.name!r} holds numbers beyond {LARGEST:g}, which models cannot compute with.",
-            "Give it in a larger unit, or its logarithm.",
-        )
-    if values.min() == values.max():
-        raise DataError(
-            f"The label {y.name!r} is {values[0]:g} in every row, so there is nothing to predict.",
-            "Choose another label column.",
-        )
-    return values

@@ -1,8 +1,8 @@
-"""The search for a model: children are proposed, trained fold by fold, and voted into one fitted pipeline.
+"""The search for a model: children are proposed, trained fold by fold, and joined into one fitted pipeline.
 
 The outcome depends on the data, the settings and the seed alone, not on the slots of the pool: what to try as child k,
-and whether to, is decided on the results of children up to k - 4, taken in order of k. So at most four children are in
-work at a time, however many slots there are. Only a limit of time can make two searches differ.
+whether to, and when to give it up is decided on the results of children up to k - 4, taken in order of k. So at most
+four children are in work at a time, however many slots there are. Only a limit of time can make two searches differ.
 """
 
 from __future__ import annotations
@@ -15,28 +15,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
-from nbhelpers.automl.candidates import Candidate, propose
+from nbhelpers.automl import ensemble
 from nbhelpers.automl.data import prepare
-from nbhelpers.automl.ensemble import PreFittedSoftVotingClassifier, PreFittedVotingRegressor, select_members
+from nbhelpers.automl.final_fit import FinalFit, refit_seconds
 from nbhelpers.automl.guardrails import check_data
-from nbhelpers.automl.records import LAG, Child, Pool, Result, TaskLostError
+from nbhelpers.automl.pipelines import Candidate, described
+from nbhelpers.automl.proposals import propose
+from nbhelpers.automl.racing import is_behind
+from nbhelpers.automl.records import LAG, Child, Pool, Prepared, Result, TaskLostError
+from nbhelpers.automl.selection import Way, by_preference, leader, summary, ways_to_model
 from nbhelpers.automl.settings import Settings
-from nbhelpers.automl.training import FoldResult, refit, score, train_fold
+from nbhelpers.automl.training import FoldResult, train_fold
 from nbhelpers.errors import TrainingError
-from nbhelpers.metrics import greater_is_better, sum_tables
+from nbhelpers.metrics import greater_is_better
 
 #: Early stopping leaves so many children alone.
 _LANDMARKS = 20
-#: A search of fewer iterations has no ensemble.
-_LEAST_FOR_ENSEMBLE = 3
-#: Members that time is kept for: ensembles seldom have more.
+#: A search of fewer iterations than this and the number of its ensembles has none.
+_LEAST_BESIDE_ENSEMBLES = 2
+#: Members that time is kept for, the best of each algorithm aside: ensembles seldom have more.
 _MEMBERS = 6
-#: Fitting on all rows, as a multiple of fitting one fold: 5/4 of the rows at 5 folds, more trees, and some slack.
-_REFIT_FACTOR = 1.6
+#: At most this share of the whole time is kept for fitting members, except the one of the best child.
+_MOST_FOR_MEMBERS = 0.5
+#: Seconds kept for choosing and judging the ensembles and for what follows the search.
+_CLOSING = 1.0
+#: A child is given up that would take more than this share of the whole time, once there is another.
+_MOST_OF_TIME = 0.4
 _SIX_DAYS = 8640.0
 #: Seconds between two looks at the clock and at `should_stop`.
 _POLL = 0.2
@@ -50,11 +56,14 @@ def search(
     y: pd.Series[Any],
     settings: Settings,
     *,
+    validation: tuple[pd.DataFrame, pd.Series[Any]] | None = None,
     pool: Pool,
     finished: Sequence[Child] = (),
+    on_prepared: Callable[[Prepared], None] = lambda prepared: None,  # noqa: ARG005
     on_start: Callable[[int, str, str], None] = lambda iteration, algorithm, preprocessor: None,  # noqa: ARG005
     on_child: Callable[[Child], None] = lambda child: None,  # noqa: ARG005
     should_stop: Callable[[], bool] = lambda: False,
+    elapsed: float = 0.0,
 ) -> Result:
     """Search for the best model of a table.
 
@@ -64,10 +73,15 @@ def search(
     y : Series of length n
         The label, in the order of the rows of `X`.
     settings : Settings
+        The columns that they name are columns of `X`.
+    validation : DataFrame and Series, optional
+        Features, in a table with the columns of `X`, and labels of rows to judge models by, on which none is trained.
     pool : Pool
         Where folds are trained; at most ``pool.slots`` tasks are in it at a time.
     finished : sequence of Child
         Children of an earlier, interrupted search with the same settings and data. They are not trained again.
+    on_prepared : function of a Prepared
+        Called in this thread when the data is known to be good, before the first child.
     on_start : function of an iteration, an algorithm and a preprocessor
         Called in this thread when the training of a child begins.
     on_child : function of a Child
@@ -75,6 +89,8 @@ def search(
         also for those taken from `finished`.
     should_stop : function that returns True to cancel
         Asked between folds, and every 0.2 s while waiting for a pool that works elsewhere.
+    elapsed : float
+        Seconds of the experiment's time that were over before the call.
 
     Returns
     -------
@@ -83,12 +99,15 @@ def search(
 
     Raises
     ------
+    ConfigException
+        There is validation data, and a setting asks for another validation.
     DataError
-        The table or the label cannot be used.
+        The table, the label, a column that a setting names or the validation data cannot be used.
     TrainingError
         No child completed: all failed, or the time was too short for a single one.
     """
-    return _Search(X, y, settings, pool, finished, on_start, on_child, should_stop).run()
+    hooks = on_prepared, on_start, on_child, should_stop
+    return _Search(X, y, settings, validation, pool, finished, *hooks, time.monotonic() - elapsed).run()
 
 
 @dataclass
@@ -97,6 +116,7 @@ class _Active:
 
     candidate: Candidate
     future: Future[FoldResult]
+    since: float
     folds: list[FoldResult] = field(default_factory=list)
 
     @property
@@ -110,21 +130,27 @@ class _Search:
         X: pd.DataFrame,
         y: pd.Series[Any],
         settings: Settings,
+        validation: tuple[pd.DataFrame, pd.Series[Any]] | None,
         pool: Pool,
         finished: Sequence[Child],
+        on_prepared: Callable[[Prepared], None],
         on_start: Callable[[int, str, str], None],
         on_child: Callable[[Child], None],
         should_stop: Callable[[], bool],
+        began: float,
     ) -> None:
         self.minutes = settings.experiment_timeout_minutes or _SIX_DAYS
-        self.began = time.monotonic()
+        self.began = began
         self.settings, self.pool, self.should_stop = settings, pool, should_stop
         self.on_start, self.on_child = on_start, on_child
-        self.transformer, self.data = prepare(X, y, settings)
+        self.transformer, self.data = prepare(X, y, settings, validation)
+        self.guardrails = check_data(self.transformer, self.data, settings)
+        rows = self.data.positions[self.data.scored]
+        on_prepared(Prepared(self.guardrails, rows, self.data.parts))
         self.finished = {child.iteration: child for child in finished}
         self.sign = 1 if greater_is_better(settings.primary_metric) else -1
-        self.planned = settings.enable_voting_ensemble and settings.iterations >= _LEAST_FOR_ENSEMBLE
-        self.n_candidates = settings.iterations - self.planned
+        self.planned = self._planned_ensembles()
+        self.n_candidates = settings.iterations - len(self.planned)
         self.children: list[Child] = []  # taken, by iteration
         self.done: dict[int, Child] = {}  # not taken yet, as an earlier one is in work
         self.active: dict[int, _Active] = {}
@@ -138,22 +164,38 @@ class _Search:
         finally:
             for active in self.active.values():
                 active.future.cancel()
-        if self.ended_by != _CANCELED and self.planned and len(self._completed()) > 1:
-            self.children.append(ensemble := self._finished_ensemble() or self._ensemble())
-            self.on_child(ensemble)
-        best = max(self._completed(), key=lambda child: self.sign * (child.score or 0.0), default=None)
-        if best is None and self.ended_by != _CANCELED:
+        completed = self._completed()
+        if not completed and self.ended_by != _CANCELED:
             raise self._no_model()
-        model = None if best is None or self.ended_by == _CANCELED else self._model(best)
+        best = leader(completed, self.sign) if completed else None
+        ways: list[Way] = []
+        final = FinalFit(self.data, self.settings, self.transformer, self.pool, self._seconds_left, self.should_stop)
+        if completed and self.ended_by != _CANCELED:
+            ways = ways_to_model(completed, self.data, self.settings, self.planned, len(self.children))
+            for child in [way.child for way in ways if way.child.weights]:
+                self.children.append(child)
+                self.on_child(child)
+            ways = by_preference(ways, self.sign)
+            best = final.fit(ways, completed)
+            self.ended_by = _CANCELED if final.canceled else self.ended_by
         return Result(
             children=self.children,
             best=best,
-            model=model,
+            model=final.model,
             ended_by=self.ended_by or "iterations",
-            guardrails=check_data(self.transformer, self.data, self.settings),
+            guardrails=self.guardrails,
             classes=None if self.data.classes is None else self.data.classes.tolist(),
-            n_folds=self.data.n_folds,
+            n_folds=len(self.data.splits),
+            selection=[way.evidence() for way in ways],
+            importance=[] if best is None or final.model is None else final.importance(best, completed),
         )
+
+    def _planned_ensembles(self) -> list[str]:
+        """The ensembles that the last children are."""
+        names = ["VotingEnsemble"] * self.settings.enable_voting_ensemble
+        if ensemble.can_stack(self.data):
+            names += ["StackEnsemble"] * self.settings.enable_stack_ensemble
+        return names if self.settings.iterations >= _LEAST_BESIDE_ENSEMBLES + len(names) else []
 
     def _take_and_start(self) -> bool:
         """Take what is done, and start children while there are slots; False when all is over."""
@@ -176,10 +218,10 @@ class _Search:
 
     def _seconds_left(self) -> float:
         """What is left of the experiment's time, of which waiting for a slot takes nothing."""
-        return 60 * self.minutes - (time.monotonic() - self.began - self.pool.queued_seconds)
+        return 60 * self.minutes - self._clock()
 
     def _look_at_limits(self) -> None:
-        if self.ended_by != _CANCELED and self.should_stop():
+        if self.ended_by == _CANCELED or self.should_stop():
             self._cancel_all(_CANCELED, "The search was canceled.")
         elif self._is_work_left() and self._seconds_left() <= self._reserve():
             self._cancel_all(_TIME_OUT, "The time of the experiment was over.")
@@ -191,7 +233,7 @@ class _Search:
         self.ended_by = ended_by if ended_by == _CANCELED else self.ended_by or ended_by
         for iteration, active in self.active.items():
             active.future.cancel()
-            self._end(_unfinished(iteration, active, "Canceled", why))
+            self._end(self._unfinished(iteration, active, "Canceled", why))
         self.active.clear()
         self._take()
 
@@ -201,12 +243,19 @@ class _Search:
             return False
         if self.started >= self.n_candidates:
             return False
-        self.ended_by = self._stop_reason(self._known())
+        self.ended_by = self._stop_reason(self._known(self.started))
+        if self._seconds_left() - self._reserve() < self._usual_seconds():  # what is in work may still be finished
+            self.ended_by = _TIME_OUT
         return self.ended_by is None
 
-    def _known(self) -> list[Child]:
-        """The children whose results may decide about the next one."""
-        return self.children[: max(0, self.started - LAG + 1)]
+    def _usual_seconds(self) -> float:
+        """The time that half of the children so far took at least."""
+        times = [child.fit_seconds + child.predict_seconds for child in self._completed()]
+        return float(np.median(times)) if times else 0.0
+
+    def _known(self, iteration: int) -> list[Child]:
+        """The children whose results may decide about the one of an iteration."""
+        return self.children[: max(0, iteration - LAG + 1)]
 
     def _stop_reason(self, known: list[Child]) -> str | None:
         scores = [self.sign * child.score if child.score is not None else -np.inf for child in known]
@@ -219,27 +268,33 @@ class _Search:
 
     def _start(self) -> None:
         iteration = self.started
-        candidate = propose(iteration, self.settings, len(self.data.target), self._known())
+        candidate = propose(iteration, self.settings, self.data, self._known(iteration))
         self.started += 1
         old = self.finished.get(iteration)
         if old is not None and self._is_result_of(old, candidate):
             self._end(old)
         else:
             self.on_start(iteration, candidate.algorithm, candidate.preprocessor)
-            self.active[iteration] = _Active(candidate, self.pool.submit(train_fold, self.data, candidate, 0))
+            future = self.pool.submit(train_fold, self.data, candidate, 0)
+            self.active[iteration] = _Active(candidate, future, self._clock())
 
     def _is_result_of(self, child: Child, candidate: Candidate) -> bool:
-        """Whether a finished child answers for a candidate; its number of trees is a result, not a setting."""
-        settings = child.parameters | {
-            key: candidate.parameters[key] for key in ("n_estimators",) if key in child.parameters
-        }
+        """Whether a finished child answers for a candidate; its number of rounds is a result, not a setting."""
+        settings = {name: value for name, value in child.parameters.items() if name != "rounds"}
         same = Candidate(child.algorithm, child.preprocessor, settings) == candidate
-        judged = child.predictions is not None and len(child.predictions) == len(self.data.target)
-        return same and ((child.status == "Failed" and not child.lost) or (child.status == "Completed" and judged))
+        judged = child.predictions is not None and len(child.predictions) == len(self.data.scored)
+        ended = (child.status == "Failed" and not child.lost) or child.raced
+        return same and (ended or (child.status == "Completed" and judged))
 
     def _collect(self) -> None:
         """Wait for a fold, or for the next look at the limits; go on with the child or record it."""
         wait([active.future for active in self.active.values()], _POLL, FIRST_COMPLETED)
+        limit = 60 * (self.settings.iteration_timeout_minutes or math.inf)
+        for iteration, active in list(self.active.items()):
+            if not active.future.done() and active.seconds + self._clock() - active.since > limit:
+                active.future.cancel()
+                del self.active[iteration]
+                self._end(self._unfinished(iteration, active, "Failed", self._too_long(active)))
         for iteration in [iteration for iteration, active in self.active.items() if active.future.done()]:
             active = self.active.pop(iteration)
             child = self._advance(iteration, active)
@@ -255,37 +310,65 @@ class _Search:
         except Exception as error:  # whatever a model or a worker dies of, the search goes on
             lost = isinstance(error, TaskLostError)
             why = str(error) if lost else f"{type(error).__name__}: {error}".rstrip(": ")
-            return _unfinished(iteration, active, "Failed", why, lost=lost)
-        fold, n_folds = len(active.folds), self.data.n_folds
+            return self._unfinished(iteration, active, "Failed", why, lost=lost)
+        fold, n_folds = len(active.folds), len(self.data.splits)
         if fold == n_folds:
             return self._record(iteration, active)
         limit = self.settings.iteration_timeout_minutes
         if limit and active.seconds > 60 * limit:
-            why = f"It took longer than iteration_timeout_minutes={limit:g} (after {fold} of {n_folds} folds)."
-            return _unfinished(iteration, active, "Failed", why)
-        left = active.seconds / fold * (n_folds - fold)
-        if self._completed() and left > self._seconds_left() - self._reserve():
-            self.ended_by = self.ended_by or _TIME_OUT
-            return _unfinished(iteration, active, "Canceled", "The time of the experiment was too short to finish it.")
+            return self._unfinished(iteration, active, "Failed", self._too_long(active))
         if self.ended_by == _CANCELED or self.should_stop():
             self.ended_by = _CANCELED
-            return _unfinished(iteration, active, "Canceled", "The search was canceled.")
-        active.future = self.pool.submit(train_fold, self.data, active.candidate, fold)
+            return self._unfinished(iteration, active, "Canceled", "The search was canceled.")
+        scores = [fold.metrics[self.settings.primary_metric] for fold in active.folds]
+        if behind := is_behind(scores, active.candidate.algorithm, self._known(iteration), self.sign):
+            why = f"Raced: after {fold} of {n_folds} folds it was {behind:.4f} behind the best child."
+            return self._unfinished(iteration, active, "Canceled", why, raced=True, fold_scores=scores)
+        per_fold = active.seconds / fold
+        if self._completed():
+            if per_fold * (n_folds - fold) > self._seconds_left() - self._reserve():
+                why = "The time of the experiment was too short to finish it."
+                return self._unfinished(iteration, active, "Canceled", why)
+            if per_fold * n_folds > _MOST_OF_TIME * 60 * self.minutes:
+                why = f"It would have taken more than {_MOST_OF_TIME:.0%} of the experiment's time."
+                return self._unfinished(iteration, active, "Canceled", why)
+        active.future, active.since = self.pool.submit(train_fold, self.data, active.candidate, fold), self._clock()
         return None
+
+    def _unfinished(self, iteration: int, active: _Active, status: str, why: str, **facts: Any) -> Child:
+        candidate = active.candidate
+        return Child(
+            iteration,
+            candidate.algorithm,
+            candidate.preprocessor,
+            candidate.parameters,
+            status,
+            fit_seconds=sum(fold.fit_seconds for fold in active.folds),
+            predict_seconds=sum(fold.predict_seconds for fold in active.folds),
+            error=why,
+            fitted=described(candidate, self.data),
+            **facts,
+        )
+
+    def _too_long(self, active: _Active) -> str:
+        done, limit = f"{len(active.folds)} of {len(self.data.splits)}", self.settings.iteration_timeout_minutes
+        return f"It took longer than iteration_timeout_minutes={limit:g} (after {done} folds)."
+
+    def _clock(self) -> float:
+        """Seconds of the search so far, without those in which all its work had to wait for slots."""
+        return time.monotonic() - self.began - self.pool.queued_seconds
 
     def _record(self, iteration: int, active: _Active) -> Child:
         """The child of a candidate whose folds are all trained."""
         folds, candidate = active.folds, active.candidate
-        predictions = np.empty((len(self.data.target), *folds[0].predictions.shape[1:]))
-        for fold in folds:
-            predictions[self.data.folds == fold.fold] = fold.predictions
+        predictions = np.concatenate([fold.predictions for fold in sorted(folds, key=lambda fold: fold.fold)])
         parameters = dict(candidate.parameters)
-        if trees := [fold.trees for fold in folds if fold.trees is not None]:
-            parameters["n_estimators"] = round(float(np.mean(trees)))
-        summary = self._summary([(fold.metrics, fold.tables) for fold in folds])
-        if math.isnan(summary["score"]):
+        if rounds := [fold.rounds for fold in folds if fold.rounds is not None]:
+            parameters["rounds"] = round(float(np.mean(rounds)))
+        judged = summary(self.data, [(fold.metrics, fold.tables) for fold in folds])
+        if math.isnan(judged["score"]):
             why = f"{self.settings.primary_metric} cannot be computed on any fold."
-            return _unfinished(iteration, active, "Failed", why)
+            return self._unfinished(iteration, active, "Failed", why)
         return Child(
             iteration,
             candidate.algorithm,
@@ -295,93 +378,28 @@ class _Search:
             fit_seconds=sum(fold.fit_seconds for fold in folds),
             predict_seconds=sum(fold.predict_seconds for fold in folds),
             predictions=predictions,
-            **summary,
+            fitted=described(candidate, self.data),
+            **judged,
         )
-
-    def _finished_ensemble(self) -> Child | None:
-        """The ensemble of an earlier search, if all its children were taken over."""
-        if any(self.finished.get(child.iteration) is not child for child in self.children):
-            return None
-        old = self.finished.get(len(self.children))
-        return old if old and old.weights and old.predictions is not None else None
-
-    def _ensemble(self) -> Child:
-        """The last child: the voting ensemble of the others."""
-        started = time.perf_counter()
-        children = self._completed()
-        weights = select_members(children, self.data, self.settings.ensemble_iterations)
-        chosen = time.perf_counter()
-        of = {child.iteration: child for child in children}
-        votes = [np.asarray(of[iteration].predictions) for iteration in weights]
-        predictions = np.average(votes, axis=0, weights=list(weights.values()))
-        parts = [score(self.data, predictions[rows], rows) for rows in self._fold_rows()]
-        return Child(
-            len(self.children),
-            "VotingEnsemble",
-            "",
-            {},
-            "Completed",
-            fit_seconds=chosen - started,
-            predict_seconds=sum(of[iteration].predict_seconds for iteration in weights),
-            predictions=predictions,
-            weights=weights,
-            **self._summary(parts),
-        )
-
-    def _fold_rows(self) -> list[npt.NDArray[np.bool_]]:
-        return [self.data.folds == fold for fold in range(self.data.n_folds)]
-
-    def _summary(self, parts: list[tuple[dict[str, float], dict[str, dict[str, Any]]]]) -> dict[str, Any]:
-        """What a `Child` says about the metrics and tables of its folds."""
-        by_fold = {name: [values[name] for values, _ in parts] for name in parts[0][0]}
-        means = {name: _mean(values) for name, values in by_fold.items()}
-        return {
-            "score": means[self.settings.primary_metric],
-            "metrics": means,
-            "fold_scores": by_fold[self.settings.primary_metric],
-            "tables": {name: sum_tables([tables[name] for _, tables in parts]) for name in parts[0][1]},
-        }
 
     def _completed(self) -> list[Child]:
         return [child for child in (*self.children, *self.done.values()) if child.status == "Completed"]
 
     def _reserve(self) -> float:
-        """Seconds that fitting the members of the final model on all rows may take."""
+        """Seconds that the ensembles, and fitting the members of the final model on all rows, may take."""
         ranked = sorted(self._completed(), key=lambda child: -self.sign * (child.score or 0.0))
-        members = ranked[: _MEMBERS if self.planned else 1]
-        return _REFIT_FACTOR * sum(child.fit_seconds for child in members) / self.data.n_folds
-
-    def _model(self, best: Child) -> Pipeline | None:
-        """The pipeline of the best child, fitted on all rows; None if the search is canceled meanwhile."""
-        weights = best.weights or {best.iteration: 1.0}
-        members = [child for child in self.children if child.iteration in weights]
-        fitted: list[Pipeline] = []
-        for start in range(0, len(members), self.pool.slots):
-            tasks: list[Future[Pipeline]] = []
-            try:
-                for child in members[start : start + self.pool.slots]:
-                    candidate = Candidate(child.algorithm, child.preprocessor, child.parameters)
-                    tasks.append(self.pool.submit(refit, self.data, candidate))
-                for task in tasks:
-                    while wait([task], _POLL).not_done or self.should_stop():
-                        if self.should_stop():
-                            self.ended_by = _CANCELED
-                            return None
-                    fitted.append(task.result())
-            except Exception as error:
-                raise TrainingError(
-                    f"The best model could not be fitted on all rows: {type(error).__name__}: {error}",
-                    "Give the search more memory or fewer rows.",
-                ) from error
-            finally:
-                for task in tasks:
-                    task.cancel()
-        if not best.weights:
-            return Pipeline([("datatransformer", self.transformer), *fitted[0].steps])
-        estimators = [(str(child.iteration), model) for child, model in zip(members, fitted, strict=True)]
-        vote = PreFittedVotingRegressor if self.data.classes is None else PreFittedSoftVotingClassifier
-        voting = vote(estimators, [weights[child.iteration] for child in members])
-        return Pipeline([("datatransformer", self.transformer), (vote.__name__.lower(), voting)])
+        if not ranked:
+            return 0.0
+        members = ranked[:1]
+        if self.planned:
+            best_of = {child.algorithm: child for child in reversed(ranked)}
+            members = list({child.iteration: child for child in (*ranked[:_MEMBERS], *best_of.values())}.values())
+        seconds = sorted((refit_seconds(child, self.data) for child in members), reverse=True)
+        loads = [0.0] * self.pool.slots
+        for each in seconds:
+            loads[loads.index(min(loads))] += each
+        most = max(_MOST_FOR_MEMBERS * 60 * self.minutes, refit_seconds(ranked[0], self.data))
+        return min(max(loads), most) + _CLOSING
 
     def _no_model(self) -> TrainingError:
         failed = [child for child in self.children if child.status == "Failed"]
@@ -395,24 +413,3 @@ class _Search:
             f"experiment_timeout_minutes={self.minutes:g} ended before a first model was trained.",
             "Give more time, or fewer rows or folds.",
         )
-
-
-def _unfinished(iteration: int, active: _Active, status: str, why: str, *, lost: bool = False) -> Child:
-    candidate = active.candidate
-    return Child(
-        iteration,
-        candidate.algorithm,
-        candidate.preprocessor,
-        candidate.parameters,
-        status,
-        fit_seconds=sum(fold.fit_seconds for fold in active.folds),
-        predict_seconds=sum(fold.predict_seconds for fold in active.folds),
-        error=why,
-        lost=lost,
-    )
-
-
-def _mean(values: list[float]) -> float:
-    """The mean of the values that are not NaN."""
-    present = [value for value in values if not math.isnan(value)]
-    return float(np.mean(present)) if present else math.nan

@@ -29,15 +29,6 @@ def infer_task(label: pd.Series[Any]) -> str:
     return "classification" if whole and values.nunique() <= min(_MOST_CLASSES, len(values) / 2) else "regression"
 
 
-def count_folds(n_rows: int) -> int:
-    """Folds when the user gives none: 10 below 1,000 rows, else 3.
-
-    Azure ML takes a 10 % hold-out instead from 20,000 rows on. Folds are kept here, so that every row has an
-    out-of-fold prediction for the ensemble.
-    """
-    return 10 if n_rows < 1000 else 3
-
-
 def assign_folds(strata: npt.ArrayLike, n_folds: int, seed: int) -> npt.NDArray[np.int64]:
     """The fold of each row: folds differ by at most one row, in all and nearly so within each stratum.
 

@@ -24,17 +24,19 @@ _DOCUMENTATION = "https://learn.microsoft.com/azure/machine-learning/v1/how-to-c
 
 def check_data(transformer: DataTransformer, data: TrainingData, settings: Settings) -> list[dict[str, Any]]:
     """All checks that apply, in Azure ML's order."""
-    guardrails = [] if data.classes is None else [_class_balance(data)]
-    if settings.featurization == "auto":
+    guardrails = [] if data.classes is None or data.weights is not None else [_class_balance(data)]
+    if settings.featurization != "off":
         guardrails += [_missing_values(transformer), _high_cardinality(transformer)]
-    if settings.n_cross_validations is None:
-        guardrails.append(_cross_validation(data))
+    if data.automatic:
+        guardrails.append(_hold_out(data) if len(data.splits) == 1 else _cross_validation(data))
+    if data.searched < len(data.target):
+        guardrails.append(_subsampling(data))
     return guardrails
 
 
 def _class_balance(data: TrainingData) -> dict[str, Any]:
     assert data.classes is not None  # noqa: S101 - told by the caller, and mypy has to know
-    counts = np.bincount(data.target)
+    counts = np.bincount(data.target[data.final])
     smallest = int(counts.argmin())
     if counts[smallest] > _BALANCED_FROM * counts.max():
         return _guardrail("ClassBalancing", "Class balancing detection", "Passed", "All classes are well represented.")
@@ -47,7 +49,7 @@ def _class_balance(data: TrainingData) -> dict[str, Any]:
             {
                 "Size of the smallest class": int(counts[smallest]),
                 "Name/Label of the smallest class": str(data.classes[smallest]),
-                "Number of samples in the training data": len(data.target),
+                "Number of samples in the training data": len(data.final),
             }
         ],
         "Judge the model by measures that give each class its share, such as AUC_weighted or the confusion matrix.",
@@ -60,7 +62,7 @@ def _missing_values(transformer: DataTransformer) -> dict[str, Any]:
         {
             "Column name": column.name,
             "Missing value count": column.missing,
-            "Imputation type": _IMPUTATION.get(column.purpose, "Mean"),
+            "Imputation type": column.imputer or _IMPUTATION.get(column.purpose, "Mean"),
         }
         for column in transformer.columns_
         if column.missing and column.purpose in USED
@@ -94,7 +96,33 @@ def _cross_validation(data: TrainingData) -> dict[str, Any]:
         "Cross validation",
         "Done",
         "No number of folds was given, so it was chosen by the number of rows.",
-        [{"Number of folds": data.n_folds}],
+        [{"Number of folds": len(data.splits)}],
+    )
+
+
+def _hold_out(data: TrainingData) -> dict[str, Any]:
+    split = data.splits[0]
+    parts = [("train", len(split.train)), ("test", len(split.valid))]
+    return _guardrail(
+        "TrainTestSplit",
+        "Train-Test data split",
+        "Done",
+        "No validation was given, and there are rows enough to hold some out to judge models by.",
+        [
+            {"Dataset": name, "Row counts": rows, "Percentage": round(100 * rows / data.searched, 2)}
+            for name, rows in parts
+        ],
+    )
+
+
+def _subsampling(data: TrainingData) -> dict[str, Any]:
+    return _guardrail(
+        "Subsampling",
+        "Subsampling",
+        "Done",
+        "The table is large, so the search trained and judged models on a random sample of its rows.",
+        [{"Rows": len(data.target), "Rows of the sample": data.searched}],
+        "The final model is fitted to all rows. With enable_subsampling=False the search is on all rows, too.",
     )
 
 

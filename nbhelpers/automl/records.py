@@ -71,9 +71,11 @@ class Child:
         Its number in the search, from 0.
     algorithm, preprocessor : str
         Azure ML's name of the algorithm, and what its pipeline does before it (empty for nothing).
+    fitted : str
+        What was fitted, in scikit-learn's names.
     parameters : dict
-        JSON-able arguments of the estimator. For LightGBM ``n_estimators`` is the mean over the folds of the number of
-        trees that early stopping chose.
+        JSON-able arguments of the estimator. ``rounds`` is the mean over the folds of the number of trees or epochs
+        that early stopping chose.
     status : "Completed", "Failed" or "Canceled"
     score : float or None
         The primary metric, None unless completed.
@@ -89,8 +91,11 @@ class Child:
         Why it failed or was canceled.
     lost : bool
         It failed since its process died. A search that is continued tries it again.
+    raced : bool
+        It was canceled since its first folds were too far behind the best child's.
     predictions : array or None
-        Out-of-fold: probabilities of shape (n, C), or values of shape (n,), in the order of the rows with a label.
+        Out-of-fold: probabilities of shape (m, C), or values of shape (m,), for the rows that `TrainingData` calls
+        scored. Of an ensemble, those of each fold are made without it.
     weights : dict of int to float
         The members of an ensemble by iteration; empty otherwise.
     """
@@ -108,8 +113,30 @@ class Child:
     predict_seconds: float = 0.0
     error: str | None = None
     lost: bool = False
+    raced: bool = False
+    fitted: str = ""
     predictions: npt.NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
     weights: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before the first child starts.
+
+    Attributes
+    ----------
+    guardrails : list of dict
+        See `nbhelpers.automl.guardrails`.
+    rows : (m,) array of int
+        For each of a child's predictions, the position of its row in the training table; those of given validation
+        data are counted on from its end.
+    folds : (m,) array of int
+        The fold in which the row is judged.
+    """
+
+    guardrails: list[dict[str, Any]]
+    rows: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -121,7 +148,7 @@ class Result:
     children : list of Child
         By iteration.
     best : Child or None
-        The best completed child; None if the search was canceled before one completed.
+        The child whose model generalises best (see `selection`); None if the search was canceled before one completed.
     model : Pipeline or None
         The best child's model, fitted on all rows; it takes a raw data frame. None if the search was canceled.
     ended_by : "iterations", "experiment_timeout", "early_stopping", "exit_score" or "canceled"
@@ -130,6 +157,11 @@ class Result:
     classes : list or None
         The sorted labels of a classification.
     n_folds : int
+    selection : list of dict
+        How the best model was chosen: for each ``way`` to a model, the best first, its ``iteration``, and its ``score``
+        and ``loss`` on rows that had no part in it.
+    importance : list of dict
+        See `nbhelpers.automl.importance`, of the heaviest member of the best model; empty if there was no time for it.
     """
 
     children: list[Child]
@@ -139,3 +171,5 @@ class Result:
     guardrails: list[dict[str, Any]]
     classes: list[Any] | None
     n_folds: int
+    selection: list[dict[str, Any]] = field(default_factory=list)
+    importance: list[dict[str, Any]] = field(default_factory=list)

@@ -2,67 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
 from typing import Any
 
+from nbhelpers.automl import checks, featurization_config
+from nbhelpers.automl.algorithms import ALGORITHMS, model_problems, usable
+from nbhelpers.automl.meta_learners import meta_learner_problems
 from nbhelpers.errors import ConfigException, nearest
 from nbhelpers.metrics import PRIMARY_METRICS
-
-#: What the engine can train, by task, under Azure ML's names.
-ALGORITHMS: dict[str, tuple[str, ...]] = {
-    "classification": ("LightGBM", "RandomForest", "LogisticRegression"),
-    "regression": ("LightGBM", "RandomForest", "ElasticNet"),
-}
-
-#: Azure ML's other models: they may be blocked, and cannot be asked for.
-_AZURE_ALGORITHMS = (
-    "AveragedPerceptronClassifier",
-    "BernoulliNaiveBayes",
-    "DecisionTree",
-    "ElasticNet",
-    "ExtremeRandomTrees",
-    "FastLinearRegressor",
-    "GradientBoosting",
-    "KNN",
-    "LassoLars",
-    "LinearSVM",
-    "LogisticRegression",
-    "MultinomialNaiveBayes",
-    "OnlineGradientDescentRegressor",
-    "SGD",
-    "SVM",
-    "TabnetClassifier",
-    "TabnetRegressor",
-    "TensorFlowDNN",
-    "TensorFlowLinearClassifier",
-    "TensorFlowLinearRegressor",
-    "XGBoostClassifier",
-    "XGBoostRegressor",
-)
 
 #: Azure ML's settings that the engine lacks, and why. A value that asks for nothing (None, False, "off") passes.
 _NOT_HERE = {
     "X": "give training_data and label_column_name instead",
     "y": "give training_data and label_column_name instead",
-    "validation_data": "models are always judged by cross validation",
-    "validation_size": "models are always judged by cross validation",
-    "cv_split_column_names": "folds are drawn from the seed",
-    "weight_column_name": "rows cannot be weighted",
-    "positive_label": "the metrics treat all classes alike",
+    "validation_data": "search() takes its rows beside the settings, as validation=(X_valid, y_valid)",
     "test_data": "test the model after the run instead",
     "test_size": "split the data before the run instead",
-    "enable_stack_ensemble": "only voting ensembles are built",
-    "stack_meta_learner_type": "only voting ensembles are built",
-    "stack_meta_learner_kwargs": "only voting ensembles are built",
-    "stack_meta_learner_train_percentage": "only voting ensembles are built",
     "enable_onnx_compatible_models": "models are not converted to ONNX",
-    "model_explainability": "explain the model after the run instead",
     "enable_feature_sweeping": "features are not swept",
-    "enable_subsampling": "every model sees all rows",
-    "enable_dnn": "neural networks are not trained",
-    "enable_tf": "neural networks are not trained",
+    "enable_tf": "TensorFlow is not used; neural networks are tried as TensorFlowDNN without it",
     "mem_in_mb": "memory is not limited",
     "forecasting_parameters": "forecasting is not supported",
     "time_column_name": "forecasting is not supported",
@@ -70,6 +29,11 @@ _NOT_HERE = {
 
 #: Settings about Azure ML's logging, which the engine has no use for.
 _WITHOUT_EFFECT = ("debug_log", "path", "verbosity")
+
+#: The settings that choose the rows that models are judged by; only the first two go together.
+_VALIDATION = ("n_cross_validations", "validation_size", "cv_split_column_names")
+#: Values of them that leave the choice to the engine.
+_UNDECIDED = (None, "auto", 0)
 
 
 @dataclass(frozen=True)
@@ -91,14 +55,33 @@ class Settings:
         Training time of one child, looked at after each fold.
     max_concurrent_iterations, max_cores_per_iteration : int
         Children at a time, where the pool has so many slots; and threads of each (-1 for all cores).
-    n_cross_validations : int or None
-        Folds; None chooses by the number of rows (`nbhelpers.automl.folds.count_folds`).
+    n_cross_validations, validation_size : int, float or None
+        Folds; or the share of the rows in a hold-out; or with both, the number of random hold-outs of that share (Monte
+        Carlo cross validation). What judges models when none of the ways is given says `nbhelpers.automl.validation`.
+    cv_split_column_names : tuple of str or None
+        Columns that are no features, but of 1 for the rows to train on and 0 for those to judge by; a split for each.
+    weight_column_name : str or None
+        A column that is no feature, but how much each row counts in training and in metrics. Only the ratios of weights
+        matter; a row of weight 0 is left out.
+    positive_label : str, bool, int, float or None
+        The class of which `nbhelpers.metrics.BINARY_METRICS` are computed.
     enable_early_stopping, early_stopping_n_iters : bool, int
         Whether to stop after this many children without a better score (never before 20 children).
-    featurization : "auto" or "off"
+    featurization : "auto", "off" or dict
+        A dict is the data form of a FeaturizationConfig, see `nbhelpers.automl.featurization_config`.
     allowed_models, blocked_models : tuple of str or None
-    enable_voting_ensemble, ensemble_iterations : bool, int
-        Whether the last child is a voting ensemble, and of how many picks at most.
+    enable_voting_ensemble, enable_stack_ensemble : bool
+        Whether the last children are a voting and a stacked ensemble.
+    ensemble_iterations : int
+        Picks of the voting ensemble at most.
+    stack_meta_learner_type, stack_meta_learner_kwargs : str or None, dict or None
+        What a stacked ensemble learns with (see `nbhelpers.automl.meta_learners`), and arguments of that estimator.
+    enable_subsampling : bool or None
+        False keeps the search from training on a sample of the rows where the table is large.
+    enable_dnn : bool or None
+        False keeps neural networks (TensorFlowDNN) from being tried.
+    model_explainability : bool
+        Whether the best model is to be explained after the search, which has no part in it.
     exclude_nan_labels : bool
         Whether rows without a label are left out rather than refused.
     seed : int
@@ -114,13 +97,23 @@ class Settings:
     max_concurrent_iterations: int = 1
     max_cores_per_iteration: int = 1
     n_cross_validations: int | None = None
+    validation_size: float | None = None
+    cv_split_column_names: tuple[str, ...] | None = None
+    weight_column_name: str | None = None
+    positive_label: str | bool | int | float | None = None
     enable_early_stopping: bool = True
     early_stopping_n_iters: int = 20
-    featurization: str = "auto"
+    featurization: str | dict[str, Any] = "auto"
     allowed_models: tuple[str, ...] | None = None
     blocked_models: tuple[str, ...] | None = None
     enable_voting_ensemble: bool = True
+    enable_stack_ensemble: bool = True
     ensemble_iterations: int = 15
+    stack_meta_learner_type: str | None = None
+    stack_meta_learner_kwargs: dict[str, Any] | None = None
+    enable_subsampling: bool | None = None
+    enable_dnn: bool | None = None
+    model_explainability: bool = True
     exclude_nan_labels: bool = True
     seed: int = 0
 
@@ -131,79 +124,58 @@ class Settings:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The models that may be trained."""
-        allowed = self.allowed_models or ALGORITHMS[self.task]
-        return tuple(
-            name for name in ALGORITHMS[self.task] if name in allowed and name not in (self.blocked_models or ())
-        )
+        return usable(self.task, vars(self))
 
 
-#: A check returns what is wrong with a value, to follow the words "<name>=<value> ", or None.
-_Check = Callable[[Any], str | None]
-
-
-def _whole(low: int, high: int, *others: int) -> _Check:
-    more = "".join(f", or {other}" for other in others)
-
-    def check(value: Any) -> str | None:
-        right = (
-            isinstance(value, Integral)
-            and not isinstance(value, bool)
-            and (low <= int(value) <= high or value in others)
-        )
-        return None if right else f"must be a whole number from {low:,} to {high:,}{more}"
-
-    return check
-
-
-def _minutes(high: int) -> _Check:
-    def check(value: Any) -> str | None:
-        right = isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= high
-        return None if right else f"must be a number above 0 and at most {high:,}"
-
-    return check
-
-
-def _number(value: Any) -> str | None:
-    right = isinstance(value, Real) and not isinstance(value, bool) and value == value
-    return None if right else "must be a number"
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be True or False"
-
-
-def _featurization(value: Any) -> str | None:
-    right = isinstance(value, str) and value.lower() in ("auto", "off")
-    return None if right else "must be 'auto' or 'off' (a FeaturizationConfig is not supported here)"
-
-
-_CHECKS: dict[str, _Check] = {
-    "experiment_timeout_minutes": _minutes(525_600),
-    "experiment_timeout_hours": _minutes(8_760),
-    "experiment_exit_score": _number,
-    "iterations": _whole(1, 1000),
-    "iteration_timeout_minutes": _minutes(43_200),
-    "max_concurrent_iterations": _whole(1, 1000),
-    "max_cores_per_iteration": _whole(1, 16_384, -1),
-    "n_cross_validations": _whole(2, 1000),
-    "enable_early_stopping": _flag,
-    "early_stopping_n_iters": _whole(1, 1000),
-    "featurization": _featurization,
-    "enable_voting_ensemble": _flag,
-    "ensemble_iterations": _whole(1, 1000),
-    "exclude_nan_labels": _flag,
-    "seed": _whole(0, 2**32 - 1),
+_CHECKS: dict[str, checks.Check] = {
+    "experiment_timeout_minutes": checks.minutes(525_600),
+    "experiment_timeout_hours": checks.minutes(8_760),
+    "experiment_exit_score": checks.number,
+    "iterations": checks.whole(1, 1000),
+    "iteration_timeout_minutes": checks.minutes(43_200),
+    "max_concurrent_iterations": checks.whole(1, 1000),
+    "max_cores_per_iteration": checks.whole(1, 16_384, -1),
+    "n_cross_validations": checks.folds,
+    "validation_size": checks.share(0),
+    "cv_split_column_names": checks.columns,
+    "weight_column_name": checks.column,
+    "positive_label": checks.label,
+    "enable_early_stopping": checks.flag,
+    "early_stopping_n_iters": checks.whole(1, 1000),
+    "featurization": featurization_config.problem_of,
+    "enable_voting_ensemble": checks.flag,
+    "enable_stack_ensemble": checks.flag,
+    "ensemble_iterations": checks.whole(1, 1000),
+    "stack_meta_learner_train_percentage": checks.share(),
+    "enable_subsampling": checks.flag,
+    "enable_dnn": checks.flag,
+    "model_explainability": checks.flag,
+    "exclude_nan_labels": checks.flag,
+    "seed": checks.whole(0, 2**32 - 1),
 }
 _OPTIONAL = (
     "experiment_timeout_minutes",
     "experiment_timeout_hours",
     "experiment_exit_score",
     "iteration_timeout_minutes",
-    "n_cross_validations",
+    *_VALIDATION,
+    "weight_column_name",
+    "positive_label",
+    "stack_meta_learner_train_percentage",
+    "enable_subsampling",
+    "enable_dnn",
+)
+#: Settings whose checks need others, and which have functions of their own.
+_CHECKED_APART = (
+    "primary_metric",
+    "allowed_models",
+    "blocked_models",
+    "stack_meta_learner_type",
+    "stack_meta_learner_kwargs",
 )
 
 
-def check_settings(task: str, settings: Mapping[str, Any]) -> Settings:
+def check_settings(task: str, settings: Mapping[str, Any], *, validation_data: bool = False) -> Settings:
     """Check all settings of a search.
 
     Parameters
@@ -212,13 +184,17 @@ def check_settings(task: str, settings: Mapping[str, Any]) -> Settings:
         "classification" or "regression".
     settings : mapping
         The fields of `Settings` under Azure ML's names, and ``experiment_timeout_hours`` (minutes win if both are
-        given). ``debug_log``, ``path`` and ``verbosity`` are accepted and have no effect.
+        given). ``debug_log``, ``path`` and ``verbosity`` are accepted and have no effect, nor has
+        ``stack_meta_learner_train_percentage``: meta learners learn from all out-of-fold predictions.
+    validation_data : bool
+        Whether the search is given validation data, with which settings may conflict.
 
     Raises
     ------
     ConfigException
         One error that lists every problem: unknown names with the nearest known one, wrong types, values out of
-        range, unknown metrics and models, and settings that Azure ML has and this engine lacks, with the reason.
+        range, unknown metrics and models, settings that conflict, and settings that Azure ML has and this engine
+        lacks, with the reason.
     """
     if task not in tuple(ALGORITHMS):
         raise ConfigException(f"task={task!r} is not supported.", f"Use one of {_listed(ALGORITHMS)}.")
@@ -232,10 +208,14 @@ def check_settings(task: str, settings: Mapping[str, Any]) -> Settings:
         elif name in _CHECKS:
             wrong = None if value is None and name in _OPTIONAL else _CHECKS[name](value)
             problems += [f"{name}={value!r} {wrong}."] if wrong else []
-        elif name not in ("primary_metric", "allowed_models", "blocked_models"):
+        elif name not in _CHECKED_APART:
             problems.append(f"There is no setting {name!r}.{_nearest(name, [*_CHECKS, *Settings.__annotations__])}")
     problems += _metric_problems(task, given.get("primary_metric"))
-    problems += _model_problems(task, given.get("allowed_models"), given.get("blocked_models"))
+    problems += model_problems(task, given)
+    problems += meta_learner_problems(
+        task, given.get("stack_meta_learner_type"), given.get("stack_meta_learner_kwargs")
+    )
+    problems += _conflicts(task, given, validation_data)
     if problems:
         raise ConfigException(
             "\n".join(["The settings cannot be used:", *(f"- {problem}" for problem in problems)]),
@@ -243,16 +223,20 @@ def check_settings(task: str, settings: Mapping[str, Any]) -> Settings:
         )
 
     hours = given.pop("experiment_timeout_hours", None)
+    given.pop("stack_meta_learner_train_percentage", None)
     fields = {name: value for name, value in given.items() if name not in _NOT_HERE}
     if hours is not None and fields.get("experiment_timeout_minutes") is None:
         fields["experiment_timeout_minutes"] = 60 * hours
     if fields.get("primary_metric") is None:
         fields["primary_metric"] = PRIMARY_METRICS[task][0]
     if "featurization" in fields:
-        fields["featurization"] = fields["featurization"].lower()
-    for name in ("allowed_models", "blocked_models"):
+        fields["featurization"] = featurization_config.normal_form(fields["featurization"])
+    for name in ("allowed_models", "blocked_models", "cv_split_column_names"):
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
+    for name in ("n_cross_validations", "validation_size"):
+        if fields.get(name) in _UNDECIDED:
+            fields[name] = None
     return Settings(task=task, **fields)
 
 
@@ -263,28 +247,24 @@ def _metric_problems(task: str, metric: Any) -> list[str]:
     return [f"primary_metric={metric!r} is not one of {_listed(names)}.{_nearest(str(metric), names)}"]
 
 
-def _model_problems(task: str, allowed: Any, blocked: Any) -> list[str]:
-    here = ALGORITHMS[task]
-    known = {*here, *_AZURE_ALGORITHMS}
+def _conflicts(task: str, given: Mapping[str, Any], validation_data: bool) -> list[str]:
+    """What is wrong with settings that are right on their own."""
     problems = []
-    for setting, models in (("allowed_models", allowed), ("blocked_models", blocked)):
-        if models is None:
-            continue
-        if not isinstance(models, list | tuple) or not all(isinstance(model, str) for model in models):
-            problems.append(f"{setting}={models!r} must be a list of model names, out of {_listed(here)}.")
-            continue
-        for model in models:
-            if model not in known:
-                problems.append(f"{setting} names the unknown model {model!r}.{_nearest(model, known)}")
-            elif setting == "allowed_models" and model not in here:
-                problems.append(
-                    f"allowed_models names {model!r}, which is not trained here for {task}: use {_listed(here)}."
-                )
-    if problems:
-        return problems
-    if not set(here if allowed is None else allowed) - set(blocked or ()):
-        return [f"allowed_models={allowed!r} with blocked_models={blocked!r} leaves no model to try."]
-    return []
+    ways = ["validation_data"] * validation_data + [name for name in _VALIDATION if given.get(name) not in _UNDECIDED]
+    if len(ways) > 1 and ways != ["n_cross_validations", "validation_size"]:
+        problems.append(f"{' and '.join(ways)} conflict: give one way to choose the rows that models are judged by.")
+    weight, splits = given.get("weight_column_name"), given.get("cv_split_column_names")
+    if isinstance(splits, list | tuple) and str(weight).lower() in map(str.lower, map(str, splits)):
+        problems.append(f"weight_column_name={weight!r} is one of cv_split_column_names, too: name another column.")
+    if task == "regression" and given.get("positive_label") is not None:
+        problems.append(
+            f"positive_label={given['positive_label']!r} is for classification: a regression has no labels."
+        )
+    picks, iterations = given.get("ensemble_iterations"), given.get("iterations")
+    # The default goes with any number of iterations, so it does when it is given.
+    if isinstance(picks, int) and isinstance(iterations, int) and picks not in (15, *range(iterations + 1)):
+        problems.append(f"ensemble_iterations={picks} must be at most iterations={iterations}.")
+    return problems
 
 
 def _nearest(name: str, known: Any) -> str:

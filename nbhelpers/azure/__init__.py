@@ -29,6 +29,7 @@ SOURCES = {
     "DatasetConsumptionConfig": "azureml.data.dataset_consumption_config",
     "Datastore": "azureml.core",
     "Experiment": "azureml.core",
+    "FeaturizationConfig": "azureml.automl.core.featurization",
     "InteractiveLoginAuthentication": "azureml.core.authentication",
     "Model": "azureml.core",
     "Pipeline": "azureml.pipeline.core",

@@ -14,7 +14,7 @@ from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.history import Cloud, Named, cancel
 from nbhelpers.emulator.searches import check_sent_settings, problems_of_inputs, search_step
 from nbhelpers.errors import ConfigException
-from nbhelpers.local.config import DATA, lines_of
+from nbhelpers.local.config import DATA, TABLES, VALIDATION, lines_of
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.pipeline import submit_definition
 
@@ -28,7 +28,8 @@ def validate(body: Json) -> Json:
     """What is wrong with settings, before anything is submitted; the experiment may be only a placeholder."""
     problems: list[str] = []
     try:
-        check_sent_settings(_settings(body))
+        # Here the SDK calls by the name of the target what it calls dataPrepJsonString when it starts the run.
+        check_sent_settings(_settings(body), validation_data=VALIDATION in str(body.get("target")))
     except ConfigException as error:
         problems = lines_of(error)
     details = [{"code": "UserError", "message": problem, "details": []} for problem in problems]
@@ -40,7 +41,8 @@ def create_run(cloud: Cloud, name: Named, body: Json) -> str:
     """Start a search, and give the id of its run: that of a step, in a pipeline that the history does not show."""
     sent, step_id = _settings(body), records.AUTOML + str(uuid.uuid4())
     data = _data(body)
-    step = search_step(cloud, "AutoML", sent, data[DATA], allow_reuse=False, problems=problems_of_inputs(data))
+    saved_ids = {name: saved_id for name, saved_id in data.items() if name in TABLES}
+    step = search_step(cloud, "AutoML", sent, saved_ids, allow_reuse=False, problems=problems_of_inputs(data))
     step["version"] = step_id  # of its own, so that no step reuses it either
     changes = records.changes_of(cloud, step_id)
     changes["tags"] |= body.get("tags") or {}

@@ -16,7 +16,7 @@ from nbhelpers.emulator.registrations import find_reference
 from nbhelpers.emulator.searches import problems_of_inputs, search_step
 from nbhelpers.emulator.state import State
 from nbhelpers.errors import nearest
-from nbhelpers.local.config import DATA
+from nbhelpers.local.config import DATA, TABLES, VALIDATION, name_of
 from nbhelpers.local.store import now
 from nbhelpers.service.errors import invalid
 
@@ -98,8 +98,16 @@ class _SentGraph(BaseModel):
 
 
 @dataclass(frozen=True)
+class Table:
+    """A data set of a graph: the pipeline parameter that stands for it, or else the reference to it."""
+
+    parameter: str | None
+    reference: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Graph:
-    """A graph of one AutoMLStep on one data set; get one with `read_graph`.
+    """A graph of one AutoMLStep; get one with `read_graph`.
 
     Attributes
     ----------
@@ -107,10 +115,8 @@ class Graph:
         Of the step.
     settings : dict
         As `nbhelpers.emulator.searches.check_sent_settings` reads them.
-    parameter : str or None
-        The pipeline parameter that stands for the data set.
-    data : dict or None
-        The reference to the data set otherwise.
+    tables : dict of str to Table
+        The data sets by their names out of `nbhelpers.local.config.TABLES`.
     outputs : list of dict
         ``name``, ``pipeline_output_name`` and ``type`` of each.
     allow_reuse, regenerate_outputs : bool
@@ -121,8 +127,7 @@ class Graph:
     node_id: str
     name: str
     settings: dict[str, Any]
-    parameter: str | None
-    data: dict[str, Any] | None
+    tables: dict[str, Table]
     outputs: list[dict[str, Any]]
     allow_reuse: bool
     regenerate_outputs: bool
@@ -155,17 +160,22 @@ def read_graph(cloud: State, graph: Mapping[str, Any]) -> Graph:
     (node,), (module,) = sent.ModuleNodes, modules
     check_module(module)
     inputs = _inputs(sent, node.Id)
-    data = inputs.get(DATA)
-    if data is None or data.DataSetDefinition is None:
-        raise _unsupported(f"The step {module.Name!r} has no data set as its input {DATA!r}.")
+    definitions = {str(name): node.DataSetDefinition for name, node in inputs.items() if name in TABLES}
+    tables = {
+        name: Table(definition.ParameterName, definition.Value)
+        for name, definition in definitions.items()
+        if definition is not None
+    }
+    for name in (DATA, *definitions):
+        if name not in tables:
+            raise _unsupported(f"The step {module.Name!r} has no data set as its input {name!r}.")
     outputs = [(port.Name, port.TrainingOutput) for port in module.StructuredInterface.Outputs if port.TrainingOutput]
     names = {edge.SourceOutputPort.PortName: edge.DestinationInputPort.GraphPortName for edge in sent.Edges}
     return Graph(
         node_id=node.Id,
         name=module.Name,
         settings=_settings(node, module.Name),
-        parameter=data.DataSetDefinition.ParameterName,
-        data=data.DataSetDefinition.Value,
+        tables=tables,
         outputs=[
             {"name": name, "pipeline_output_name": names.get(name), "type": output.TrainingOutputType}
             for name, output in outputs
@@ -208,28 +218,32 @@ def definition_of(cloud: State, graph: Graph, data: Mapping[str, Mapping[str, An
     ConfigException
         It cannot be run: one error that lists all that is wrong.
     """
-    parameter = graph.parameter
-    reference = (data or {}).get(parameter) if parameter else graph.data
-    problems, saved_id, shown = list(graph.problems), "", None
-    if reference is None:
-        problems.append(f"The pipeline parameter {parameter!r} has no data set.")
-    else:
-        found = find_reference(cloud, reference)
-        saved_id, shown = found.saved_id, found.name and f"{found.name}:{found.version}"
+    problems, saved_ids, shown = list(graph.problems), dict[str, str](), dict[str, str | None]()
+    for name, table in graph.tables.items():
+        reference = (data or {}).get(table.parameter) if table.parameter else table.reference
+        if reference is None:
+            problems.append(f"The pipeline parameter {table.parameter!r} has no data set.")
+        else:
+            found = find_reference(cloud, reference)
+            saved_ids[name], shown[name] = found.saved_id, found.name and f"{found.name}:{found.version}"
     step = search_step(
         cloud,
         graph.name,
         graph.settings,
-        saved_id,
+        saved_ids,
         graph.outputs,
         allow_reuse=graph.allow_reuse,
         problems=problems,
     )
-    step |= {"dataset": shown, "node_id": graph.node_id}
-    if not parameter:
-        return {"steps": [step]}
-    default = {"setting": DATA, "type": "dataset", "default": shown or step["data_digest"]}
-    return {"steps": [step], "parameters": {parameter: default}}
+    step |= {"dataset": shown[DATA], "node_id": graph.node_id}
+    if step["validation"]:
+        step["validation"]["dataset"] = shown[VALIDATION]
+    parameters = {
+        table.parameter: {"setting": name, "type": "dataset", "default": name_of(step, name)}
+        for name, table in graph.tables.items()
+        if table.parameter
+    }
+    return {"steps": [step]} | ({"parameters": parameters} if parameters else {})
 
 
 def keep_graph(cloud: State, graph: Mapping[str, Any], interface: Mapping[str, Any] | None) -> str:

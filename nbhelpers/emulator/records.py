@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.names import CLIENT, TENANT, WORKSPACE_ID
 from nbhelpers.emulator.state import State
-from nbhelpers.local.config import DATA
+from nbhelpers.local.config import TABLES, table_of
 from nbhelpers.local.processes import RUNNING, settle
 from nbhelpers.local.runs import Run
 from nbhelpers.local.store import runs
@@ -25,7 +25,7 @@ HIDDEN = "nbhelpers.hidden"
 #: The kind of the documents with what a client has changed of a run, such as its tags.
 CHANGES = "changes of a run"
 STATUSES = {"Finished": "Completed"}
-#: The file of the best child that holds the model.
+#: The file of a child that holds its model.
 MODEL = "outputs/model.pkl"
 _TYPES = {"pipeline": "azureml.PipelineRun", "step": "azureml.StepRun", "child": "azureml.scriptrun"}
 #: The settings that the SDK knows by the same names, and does not refuse for their values.
@@ -105,7 +105,7 @@ def document(cloud: State, row: sa.RowMapping) -> dict[str, Any]:
     """A run as a ``RunDto``."""
     changes = changes_of(cloud, row["id"])
     parent_id, root_id = _ancestors(cloud, row)
-    properties = row["properties"] | _more_properties(cloud, row) | changes["properties"]
+    properties = row["properties"] | _more_properties(row) | changes["properties"]
     tags = row["tags"] | changes["tags"]
     if row["kind"] == "step" and parent_id is not None:
         tags |= {"azureml.nodeid": row["properties"].get("azureml.nodeid"), "azureml.pipeline": parent_id}
@@ -163,16 +163,16 @@ def details(cloud: State, row: sa.RowMapping, logs: Mapping[str, str]) -> dict[s
 
 
 def _input_datasets(row: sa.RowMapping) -> list[dict[str, Any]]:
-    """The training data of a step; the local backend's data sets are none of the emulated service."""
-    saved_id = row["definition"].get("saved_data") if row["kind"] == "step" else None
-    if saved_id is None:
-        return []
+    """The data of a step; the local backend's data sets are none of the emulated service."""
+    tables = {name: table_of(row["definition"], name) for name in TABLES} if row["kind"] == "step" else {}
     return [
         {
-            "identifier": {"savedId": saved_id},
+            "identifier": {"savedId": table["saved_data"]},
             "consumptionType": "RunInput",
-            "inputDetails": {"inputName": DATA, "mechanism": "Direct"},
+            "inputDetails": {"inputName": name, "mechanism": "Direct"},
         }
+        for name, table in tables.items()
+        if "saved_data" in table
     ]
 
 
@@ -253,16 +253,15 @@ def _settings(cloud: State, row: sa.RowMapping) -> Mapping[str, Any]:
     return row["definition"] if row["kind"] == "step" else {}
 
 
-def _more_properties(cloud: State, row: sa.RowMapping) -> dict[str, str]:
+def _more_properties(row: sa.RowMapping) -> dict[str, str]:
     """The properties that the SDK reads, and that the local run has in another form or not at all."""
     if row["kind"] == "pipeline":
         return {}
     # A stored model keeps by itself what it needs; here are the SDK's own packages, of which it needs none.
     more = {"dependencies_versions": "{}"}
     if row["kind"] == "child":
-        parent = _parent(cloud, row)
-        best = parent is not None and parent["tags"].get("automl_best_child_run_id") == row["id"]
-        return more | {"training_percent": "100"} | ({"model_output_path": MODEL} if best else {})
+        has_model = row["status"] == "Completed"
+        return more | {"training_percent": "100"} | ({"model_output_path": MODEL} if has_model else {})
     more |= {"azureml.runsource": run_type(row), "runTemplate": "AutoML"}
     if "settings" not in row["definition"]:  # the search could not even be started
         return more

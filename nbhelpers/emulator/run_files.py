@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import re
@@ -17,6 +18,7 @@ from nbhelpers.emulator.names import BLOB, DATA_CONTAINER, RUN_CONTAINER
 from nbhelpers.emulator.records import MODEL, original
 from nbhelpers.emulator.state import State
 from nbhelpers.emulator.storage import access_token
+from nbhelpers.local.child_models import child_model_file
 from nbhelpers.local.models import ABOUT, load, model_file
 from nbhelpers.local.processes import log_file
 from nbhelpers.local.store import runs, write_atomically
@@ -60,20 +62,20 @@ def files_of_runs(cloud: State) -> Callable[[str, str], Mapping[str, Path]]:
         found: dict[str, Path] = {}
         for row in cloud.workspace.store.all(sa.select(runs).where(runs.c.id == owner[1] if owner else sa.true())):
             # Only those that are asked for: some are made when they are first read.
-            paths = {name: path() for name, path in files_of(cloud, row).items() if name.startswith(prefix)}
+            paths = {name: path() for name, path in files_of(cloud, row, prefix).items() if name.startswith(prefix)}
             found |= {name: path for name, path in paths.items() if path.is_file()}
         return found
 
     return source
 
 
-def _outputs(cloud: State, row: sa.RowMapping) -> Files:
+def _outputs(cloud: State, row: sa.RowMapping, prefix: str) -> Files:  # noqa: ARG001 - as `_artifacts`
     """The outputs of a step, under the names that it and the steps that reuse it have for them."""
     if row["kind"] != "step" or original(row) != row["id"]:
         return {}
     files = {"Metrics": partial(_output, cloud, row, "metrics_data")}
     if _has_model(cloud, row):
-        files["Model"] = partial(_of_model, cloud, row, MODEL)
+        files["Model"] = partial(_of_model, cloud, row, None, MODEL)
     same = sa.or_(runs.c.id == row["id"], runs.c.properties["azureml.reusedrunid"].as_string() == row["id"])
     users = cloud.workspace.store.all(sa.select(runs.c.definition).where(same))
     return {
@@ -84,8 +86,11 @@ def _outputs(cloud: State, row: sa.RowMapping) -> Files:
     }
 
 
-def _artifacts(cloud: State, row: sa.RowMapping) -> Files:
-    """What Azure ML keeps with a run."""
+def _artifacts(cloud: State, row: sa.RowMapping, prefix: str) -> Files:
+    """What Azure ML keeps with a run; what is about a child's model only where it is asked for, or was before.
+
+    Only the best child's model is at hand: that of another one takes as long as training it did.
+    """
     store, found = cloud.workspace.store, dict[str, Callable[[], Path]]()
     if row["kind"] == "pipeline":
         for step in store.all(sa.select(runs).where(runs.c.parent_id == row["id"])):
@@ -94,13 +99,18 @@ def _artifacts(cloud: State, row: sa.RowMapping) -> Files:
         found[LOG] = partial(log_file, store, row["id"])
         found[GUARDRAILS] = partial(_output, cloud, row, "verifier_results.json")
     else:
-        for path in (store.run_folder(row["id"]) / "outputs").glob("*"):
-            # The metrics refer to a table without the folder.
-            found |= dict.fromkeys((path.name, f"outputs/{path.name}"), partial(_output, cloud, row, path.name))
-        best = runs.c.id == row["parent_id"], runs.c.tags["automl_best_child_run_id"].as_string() == row["id"]
-        parent = store.one(sa.select(runs).where(*best))
-        if parent is not None and _has_model(cloud, parent):
-            found |= {name: partial(_of_model, cloud, parent, name) for name in (MODEL, CONDA, VERSIONS)}
+        stored = model_file(store, row["id"])
+        for path in stored.parent.glob("*"):
+            if path != stored:  # a table; the metrics refer to it without the folder
+                found |= dict.fromkeys((path.name, f"outputs/{path.name}"), partial(_output, cloud, row, path.name))
+        parent = store.one(sa.select(runs).where(runs.c.id == row["parent_id"]))
+        of_model = (MODEL, CONDA, VERSIONS)
+        if parent is not None and parent["tags"].get("automl_best_child_run_id") == row["id"]:
+            if _has_model(cloud, parent):
+                found |= {name: partial(_of_model, cloud, parent, None, name) for name in of_model}
+        elif parent is not None and row["status"] == "Completed":
+            wanted = [name for name in of_model if stored.is_file() or prefix == folder_of(row["id"]) + name]
+            found |= {name: partial(_of_model, cloud, parent, row["id"], name) for name in wanted}
     return {folder_of(row["id"]) + name: path for name, path in found.items()}
 
 
@@ -112,16 +122,21 @@ def _has_model(cloud: State, step: sa.RowMapping) -> bool:
     return step["status"] == "Finished" and model_file(cloud.workspace.store, step["id"]).is_file()
 
 
-def _of_model(cloud: State, step: sa.RowMapping, name: str) -> Path:
-    """A file of a step's best child about its model; all are made once.
+def _of_model(cloud: State, step: sa.RowMapping, child_id: str | None, name: str) -> Path:
+    """A file about the model of a step's child, by default of the best one; all are made once.
 
     Raises
     ------
     ModelError
-        The model cannot be loaded here, and so not be pickled.
+        The model cannot be fitted or loaded here, and so not be pickled.
     """
-    stored = model_file(cloud.workspace.store, step["id"])
-    folder = cloud.workspace.store.home / "emulator" / "models" / str(step["properties"]["model_digest"])
+    store = cloud.workspace.store
+    if child_id is None:
+        stored, digest = model_file(store, step["id"]), str(step["properties"]["model_digest"])
+    else:
+        stored = child_model_file(store, dict(step), child_id)
+        digest = hashlib.sha256(stored.read_bytes()).hexdigest()
+    folder = store.home / "emulator" / "models" / digest
     if not (folder / MODEL).is_file():
         model = load(stored, cloud.workspace)
         with ZipFile(stored) as archive:

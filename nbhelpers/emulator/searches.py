@@ -11,7 +11,9 @@ from nbhelpers.emulator.errors import CloudError
 from nbhelpers.emulator.state import State
 from nbhelpers.errors import ComputeTargetException, ConfigException, NbhelpersError, StoreError
 from nbhelpers.local.compute import ComputeTarget
-from nbhelpers.local.config import DATA, label_problems, lines_of, of_data, of_settings
+from nbhelpers.local.config import DATA, TABLES, VALIDATION, lines_of, of_data, of_settings
+from nbhelpers.local.data_checks import data_problems
+from nbhelpers.local.tabular import TabularDataset
 
 #: The engine's names of what the SDK sends under other ones.
 _RENAMED = {
@@ -35,20 +37,20 @@ _SAME = (
     "featurization",
     "ensemble_iterations",
     "exclude_nan_labels",
-    # The engine refuses these, unless they ask for nothing.
     "validation_size",
-    "test_size",
     "cv_split_column_names",
     "weight_column_name",
     "positive_label",
     "stack_meta_learner_type",
     "stack_meta_learner_kwargs",
     "stack_meta_learner_train_percentage",
-    "enable_onnx_compatible_models",
     "model_explainability",
-    "enable_feature_sweeping",
     "enable_subsampling",
     "enable_dnn",
+    # The engine refuses these, unless they ask for nothing.
+    "test_size",
+    "enable_onnx_compatible_models",
+    "enable_feature_sweeping",
     "enable_tf",
     "mem_in_mb",
 )
@@ -62,10 +64,12 @@ _AZURE_DEFAULTS = {
     "stack_meta_learner_train_percentage": 0.2,
     "model_explainability": True,
     "enable_feature_sweeping": True,
+    "enable_dnn": False,
+    "enable_subsampling": False,
 }
 
 
-def check_sent_settings(sent: Mapping[str, Any]) -> automl.Settings:
+def check_sent_settings(sent: Mapping[str, Any], *, validation_data: bool = False) -> automl.Settings:
     """The engine's settings for those that the SDK sends.
 
     Parameters
@@ -73,6 +77,8 @@ def check_sent_settings(sent: Mapping[str, Any]) -> automl.Settings:
     sent : mapping
         The JSON that the SDK calls ``aml_settings_json_string``: each of its settings, with its default where the user
         gave none.
+    validation_data : bool
+        Whether the search is given such data.
 
     Raises
     ------
@@ -88,15 +94,15 @@ def check_sent_settings(sent: Mapping[str, Any]) -> automl.Settings:
     defaults = _AZURE_DEFAULTS | {"ensemble_iterations": min(15, sent.get("iterations") or 15)}
     wanted = {name: value for name, value in found.items() if name not in defaults or value != defaults[name]}
     task = "forecasting" if sent.get("is_timeseries") else sent.get("task_type")
-    return automl.check_settings(str(task), wanted)
+    return automl.check_settings(str(task), wanted, validation_data=validation_data)
 
 
 def problems_of_inputs(names: Iterable[str | None]) -> list[str]:
     """What is wrong with the names of the data sets that a search is given."""
     return [
-        f"The input {name!r} works on Azure ML only: here a search has {DATA} alone, and is judged by cross validation."
+        f"The input {name!r} works on Azure ML only: here a search has {DATA}, and {VALIDATION} if it is wanted."
         for name in names
-        if name != DATA
+        if name not in TABLES
     ]
 
 
@@ -104,7 +110,7 @@ def search_step(
     cloud: State,
     name: str,
     sent: Mapping[str, Any],
-    saved_id: str,
+    saved_ids: Mapping[str, str],
     outputs: Sequence[Mapping[str, Any]] = (),
     *,
     allow_reuse: bool = True,
@@ -119,8 +125,8 @@ def search_step(
         The name of the step.
     sent : mapping
         As for `check_sent_settings`; it names the label and the compute target, too.
-    saved_id : str
-        The id of the stored definition of the training data.
+    saved_ids : mapping of str to str
+        By name out of `TABLES`, the id of the stored definition of the data set.
     outputs : sequence of mapping
         The ``name``, the ``pipeline_output_name`` and the ``type`` ("Metrics" or "Model") of each.
     allow_reuse : bool, default True
@@ -135,31 +141,38 @@ def search_step(
     problems = list(problems)
     label = sent.get("label_column_name")
     try:
-        settings = check_sent_settings(sent)
+        settings = check_sent_settings(sent, validation_data=VALIDATION in saved_ids)
     except ConfigException as error:
         problems += lines_of(error)
     try:
         target = ComputeTarget(cloud.workspace, str(sent.get("compute_target")))
     except ComputeTargetException as error:
         problems.append(f"{error.problem} {error.remedy}")
-    try:
-        data = tabular(cloud, saved_id)
-        problems += label_problems(data, label, sent.get("task_type"))
-    except StoreError:  # of the emulator's disk, not of what was asked for
-        raise
-    except NbhelpersError as error:
-        problems.append(f"training_data: {error.problem} {error.remedy}")
-    except CloudError as error:
-        problems.append(f"training_data: {error.message}")
+    tables: dict[str, TabularDataset] = {}
+    for table in TABLES:
+        try:
+            if table in saved_ids:
+                tables[table] = tabular(cloud, saved_ids[table])
+        except StoreError:  # of the emulator's disk, not of what was asked for
+            raise
+        except NbhelpersError as error:
+            problems.append(f"{table}: {error.problem} {error.remedy}")
+        except CloudError as error:
+            problems.append(f"{table}: {error.message}")
+    if DATA in tables:
+        problems += data_problems(tables[DATA], tables.get(VALIDATION), label, sent.get("task_type"), sent)
     if problems:
         raise ConfigException(
             "\n".join([f"The search of step {name!r} cannot be run:", *(f"- {problem}" for problem in problems)]),
             "correct or remove what is named above, and submit again",
         )
+    stored = {
+        table: of_data(data, cloud.workspace.store) | {"saved_data": saved_ids[table]} for table, data in tables.items()
+    }
     return {
         **of_settings(settings, str(label)),
-        **of_data(data, cloud.workspace.store),
-        "saved_data": saved_id,
+        **stored[DATA],
+        "validation": stored.get(VALIDATION),
         "label_column_name": label,
         "compute_target": target.name,
         "max_nodes": target.max_nodes,

@@ -19,6 +19,7 @@ _SOURCES = {
     "DatasetConsumptionConfig": "nbhelpers.local.parameters",
     "Datastore": "nbhelpers.local.workspace",
     "Experiment": "nbhelpers.local.experiment",
+    "FeaturizationConfig": "nbhelpers.local.featurization",
     "InteractiveLoginAuthentication": "nbhelpers.local.authentication",
     "Model": "nbhelpers.local.registry",
     "Pipeline": "nbhelpers.local.pipeline",

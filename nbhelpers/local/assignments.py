@@ -9,7 +9,8 @@ from typing import Any
 
 from nbhelpers import automl
 from nbhelpers.errors import ConfigException, UserErrorException, nearest
-from nbhelpers.local.config import DATA, label_problems, lines_of, of_data, of_settings
+from nbhelpers.local.config import DATA, TABLES, VALIDATION, lines_of, name_of, of_data, of_settings, table_of
+from nbhelpers.local.data_checks import COLUMN_SETTINGS, data_problems
 from nbhelpers.local.dataset import Dataset
 from nbhelpers.local.store import ID_FORM
 from nbhelpers.local.tabular import TabularDataset
@@ -54,33 +55,54 @@ def resolve(
     settings = {name: value for name, value in step["settings"].items() if name != "task"}
     unknown = [name for name in assignments if name not in parameters]
     problems = [_unknown(name, parameters) for name in unknown[:_PROBLEMS]]
+    tables: dict[str, TabularDataset] = {}
+    with_validation = bool(table_of(step, VALIDATION))
     for name in [name for name in parameters if name in assignments]:
         parameter, value = parameters[name], assignments[name]
         try:
-            if parameter["setting"] == DATA:
-                data = _dataset(workspace, value)
-                if wrong := label_problems(data, label, task):
-                    problems += [f"{name}: {problem}" for problem in wrong]
-                    continue
-                step = step | of_data(data, workspace.store)
-                value = step["dataset"] or step["data_digest"]
-            else:
-                value = _converted(value, parameter)
-                changed = _with(settings, parameter["setting"], value)
-                automl.check_settings(task, changed)
-                settings = changed
+            if parameter["setting"] in TABLES:
+                tables[parameter["setting"]] = _dataset(workspace, value)
+                continue
+            value = _converted(value, parameter)
+            changed = _with(settings, parameter["setting"], value)
+            automl.check_settings(task, changed, validation_data=with_validation)
+            settings = changed
             parameters[name] = parameter | {"default": value}
         except ConfigException as error:
             problems += [f"{name}: {line}" for line in lines_of(error)]
         except UserErrorException as error:
             problems.append(f"{name}: {error.problem} {error.remedy}")
+    of_tables = [name for name in parameters if name in assignments and _is_about_data(parameters[name])]
+    if of_tables and not problems:
+        now = {name: tables[name] if name in tables else _of_step(workspace, step, name) for name in TABLES}
+        training = now[DATA]
+        assert training is not None  # noqa: S101 - each step has some
+        found = data_problems(training, now[VALIDATION], label, task, settings)
+        problems += [f"{', '.join(of_tables)}: {problem}" for problem in found]
     if problems:
         lines = [f"- {problem[:_CHARACTERS]}" for problem in problems]
         raise UserErrorException(
             "\n".join(["The pipeline parameters cannot be used:", *lines]), "correct or remove what is named above"
         )
-    step = step | of_settings(automl.check_settings(task, settings), label)
+    checked = automl.check_settings(task, settings, validation_data=with_validation)
+    step = step | of_settings(checked, label)
+    for name, data in tables.items():
+        stored = of_data(data, workspace.store)
+        step |= stored if name == DATA else {"validation": stored}
+    for name in of_tables:
+        if (setting := parameters[name]["setting"]) in TABLES:
+            parameters[name] = parameters[name] | {"default": name_of(step, setting)}
     return {**definition, "steps": [step], "parameters": parameters}
+
+
+def _is_about_data(parameter: Mapping[str, Any]) -> bool:
+    return parameter["setting"] in (*TABLES, *COLUMN_SETTINGS)
+
+
+def _of_step(workspace: Workspace, step: Mapping[str, Any], name: str) -> TabularDataset | None:
+    """One of a step's tables; None if it has none of that name."""
+    table = table_of(step, name)
+    return Dataset.from_digest(workspace, table["data_digest"]) if table else None
 
 
 def _unknown(name: object, parameters: Mapping[str, Any]) -> str:

@@ -17,11 +17,18 @@ from nbhelpers.local.store import Store, now, runs, write_atomically
 from nbhelpers.metrics import greater_is_better
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from nbhelpers.automl import Child
 
 PREDICTIONS = "predictions.npy"
-#: Error code of a child whose process died.
-LOST = "ProcessLost"
+#: In the outputs of a step, an array of shape (m, 2): the row in the training table and the fold of each of a child's
+#: predictions.
+SCORED_ROWS = "scored_rows.npy"
+#: Error codes of a child whose process died, and of one that was given up since others are far better.
+LOST, RACED = "ProcessLost", "Raced"
+#: Azure ML's ids of the pipelines of ensembles.
+ENSEMBLES = {"VotingEnsemble": "__AutoML_Ensemble__", "StackEnsemble": "__AutoML_Stack_Ensemble__"}
 
 
 class ChildKeeper:
@@ -65,11 +72,14 @@ class ChildKeeper:
 
     def start(self, iteration: int, algorithm: str, preprocessor: str) -> None:
         """Write that a child is at work."""
+        from nbhelpers.automl.pipelines import AZURE_PREPROCESSORS
+
         properties = {
             "runTemplate": "automl_child",
             "iteration": str(iteration),
             "run_algorithm": algorithm,
-            "run_preprocessor": preprocessor,
+            "run_preprocessor": AZURE_PREPROCESSORS.get(preprocessor, preprocessor),
+            "nbhelpers.preprocessor": preprocessor,  # what a run that is continued needs
             "score": "",
             "primary_metric": self._metric,
             "goal": self._goal,
@@ -105,9 +115,7 @@ class ChildKeeper:
         for name, table in child.tables.items():
             write_atomically(folder / "outputs" / name, to_json(table))
         if child.predictions is not None:
-            content = io.BytesIO()
-            np.save(content, child.predictions, allow_pickle=False)
-            write_atomically(folder / PREDICTIONS, content.getvalue())
+            write_atomically(folder / PREDICTIONS, to_npy(child.predictions))
         references = {name: f"aml://artifactId/ExperimentRun/dcid.{child_id}/{name}" for name in child.tables}
         self.metrics[child.iteration] = child.metrics | references
         mine = runs.c.id == child_id
@@ -144,12 +152,13 @@ class ChildKeeper:
             "predict_time": repr(float(child.predict_seconds)),
             "pipeline_spec": json.dumps(child.parameters),
             "fold_scores": json.dumps([float(score) for score in child.fold_scores]),
+            "nbhelpers.fitted": child.fitted,
         }
         if id(child) in self._origins:
             properties["nbhelpers.taken_over_from"] = self._origins[id(child)]
         if child.weights:
             properties |= {
-                "pipeline_id": "__AutoML_Ensemble__",
+                "pipeline_id": ENSEMBLES[child.algorithm],
                 "ensembled_iterations": json.dumps([int(member) for member in child.weights]),
                 "ensembled_algorithms": json.dumps([self._algorithms[member] for member in child.weights]),
                 "ensembled_run_ids": json.dumps([self._id(member) for member in child.weights]),
@@ -165,11 +174,11 @@ class ChildKeeper:
         pipeline = f"{child.preprocessor} {child.algorithm}".strip()
         print(f"{child.iteration:5d}   {pipeline:<45}  {duration!s:>8}  {score:10.4f}{self._best:10.4f}", flush=True)
         if child.error:
-            print(f"        ERROR: {child.error}", flush=True)
+            print(f"        {'' if child.raced else 'ERROR: '}{child.error}", flush=True)
 
 
 def finished_children(store: Store, step_id: str) -> dict[str, Child]:
-    """The completed and failed children of a step run, and of the runs that it continued.
+    """The completed, failed and raced children of a step run, and of the runs that it continued.
 
     Parameters
     ----------
@@ -184,7 +193,8 @@ def finished_children(store: Store, step_id: str) -> dict[str, Child]:
     found: dict[int, tuple[str, Child]] = {}
     next_id: str | None = step_id
     while next_id and (step := store.one(sa.select(runs).where(runs.c.id == next_id))) is not None:
-        ended = sa.select(runs).where(runs.c.parent_id == next_id, runs.c.status.in_(("Completed", "Failed")))
+        raced = runs.c.error["code"].as_string() == RACED
+        ended = sa.select(runs).where(runs.c.parent_id == next_id, runs.c.status.in_(("Completed", "Failed")) | raced)
         for row in store.all(ended):
             if row["number"] not in found and (child := _read(store, row)) is not None:
                 found[row["number"]] = row["id"], child
@@ -205,7 +215,7 @@ def _read(store: Store, row: sa.RowMapping) -> Child | None:
         return Child(
             iteration=row["number"],
             algorithm=facts["run_algorithm"],
-            preprocessor=facts["run_preprocessor"],
+            preprocessor=facts["nbhelpers.preprocessor"],
             parameters=json.loads(facts["pipeline_spec"]),
             status=row["status"],
             score=float(facts["score"]) if completed else None,
@@ -216,6 +226,8 @@ def _read(store: Store, row: sa.RowMapping) -> Child | None:
             predict_seconds=float(facts["predict_time"]),
             error=error["message"] if error else None,
             lost=bool(error) and error["code"] == LOST,
+            raced=bool(error) and error["code"] == RACED,
+            fitted=facts["nbhelpers.fitted"],
             predictions=np.load(folder / PREDICTIONS, allow_pickle=False) if completed else None,
             weights=dict(zip(members, weights, strict=True)),
         )
@@ -224,7 +236,8 @@ def _read(store: Store, row: sa.RowMapping) -> Child | None:
 
 
 def _error(child: Child) -> dict[str, str] | None:
-    return {"code": LOST if child.lost else "UserError", "message": child.error} if child.error else None
+    code = LOST if child.lost else RACED if child.raced else "UserError"
+    return {"code": code, "message": child.error} if child.error else None
 
 
 def plain(value: Any) -> Any:
@@ -236,3 +249,10 @@ def plain(value: Any) -> Any:
 def to_json(value: object) -> bytes:
     """JSON of what may hold NumPy scalars."""
     return json.dumps(value, default=plain).encode()
+
+
+def to_npy(array: npt.NDArray[Any]) -> bytes:
+    """The content of an ``.npy`` file."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    return content.getvalue()

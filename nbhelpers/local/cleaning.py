@@ -296,8 +296,9 @@ def _delete_rows(connection: sa.Connection, run_ids: list[str]) -> None:
         return
     run: sa.BindParameter[str] = sa.bindparam("run")
     step = sa.select(runs.c.id).where(runs.c.parent_id == run)
+    children = sa.select(runs.c.id).where(runs.c.parent_id.in_(step))
     for rows in (
-        models.delete().where(models.c.run_id.in_(step)),
+        models.delete().where(models.c.run_id.in_(step) | models.c.run_id.in_(children)),
         slots.delete().where(slots.c.run_id == run),
         runs.delete().where(runs.c.parent_id.in_(step)),
         runs.delete().where(runs.c.parent_id == run),
@@ -308,11 +309,12 @@ def _delete_rows(connection: sa.Connection, run_ids: list[str]) -> None:
 
 def _tables(connection: sa.Connection, store: Store, gone: Collection[str] = ()) -> list[Path]:
     """The stored tables that nothing refers to, once some runs are gone."""
-    table, data = datasets.c.definition["table"].as_string(), runs.c.definition["data_digest"].as_string()
-    published = published_pipelines.c.definition[("steps", 0, "data_digest")].as_string()
-    needed = {*connection.execute(sa.select(table)).scalars(), *connection.execute(sa.select(published)).scalars()}
-    steps = connection.execute(sa.select(runs.c.id, data).where(runs.c.kind == "step"))
-    needed |= {digest for run_id, digest in steps if run_id not in gone}
+    needed = {*connection.execute(sa.select(datasets.c.definition["table"].as_string())).scalars()}
+    for path in (("data_digest",), ("validation", "data_digest")):  # of a step's definition
+        published = published_pipelines.c.definition[("steps", 0, *path)].as_string()
+        needed |= {*connection.execute(sa.select(published)).scalars()}
+        data = sa.select(runs.c.id, runs.c.definition[path].as_string()).where(runs.c.kind == "step")
+        needed |= {digest for run_id, digest in connection.execute(data) if run_id not in gone}
     tables = (path for path in store.data_folder.iterdir() if _TABLE.fullmatch(path.name))
     return [path for path in tables if path.stem not in needed and _is_settled(path)]
 

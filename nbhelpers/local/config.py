@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbhelpers import automl
-from nbhelpers.errors import ConfigException, DataError, UserErrorException, nearest
+from nbhelpers.errors import ConfigException, UserErrorException
 from nbhelpers.local.compute import ComputeTarget
+from nbhelpers.local.data_checks import data_problems
+from nbhelpers.local.featurization import FeaturizationConfig
 from nbhelpers.local.files import open_parquet
 from nbhelpers.local.parameters import DatasetConsumptionConfig, PipelineParameter
 from nbhelpers.local.sources import copy_atomically, is_parquet
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
     from nbhelpers.local.store import Store
     from nbhelpers.local.tabular import TabularDataset
 
-TASKS = ("classification", "regression")
-#: The argument for the data, which a pipeline parameter may stand for as for a setting.
-DATA = "training_data"
-OWN = ("path", "debug_log", "compute_target", DATA, "label_column_name")
+#: The arguments for data, which a pipeline parameter may stand for as for a setting.
+DATA, VALIDATION = "training_data", "validation_data"
+TABLES = (DATA, VALIDATION)
+OWN = ("path", "debug_log", "compute_target", *TABLES, "label_column_name")
 
 
 class AutoMLConfig:
@@ -44,6 +46,8 @@ class AutoMLConfig:
     training_data : TabularDataset, DatasetConsumptionConfig, DataFrame, str or Path
         A data set; here also a data frame, or the path of a CSV or Parquet file. A DatasetConsumptionConfig of a
         PipelineParameter makes it one that may be changed when the pipeline is submitted.
+    validation_data : as training_data, optional
+        Rows to judge models by, with the same columns; otherwise they are judged by rows of the training data.
     label_column_name : str
         The column to predict.
     debug_log : str, optional
@@ -70,6 +74,7 @@ class AutoMLConfig:
         *,
         compute_target: ComputeTarget | None = None,
         training_data: TabularDataset | DatasetConsumptionConfig | pd.DataFrame | str | Path | None = None,
+        validation_data: TabularDataset | DatasetConsumptionConfig | pd.DataFrame | str | Path | None = None,
         label_column_name: str | None = None,
         debug_log: str = "automl.log",
         **settings: Any,
@@ -77,7 +82,8 @@ class AutoMLConfig:
         self.path = path
         self.debug_log = debug_log
         problems: list[str] = []
-        data, settings, self.parameters = _defaults(training_data, settings, problems)
+        tables = {DATA: training_data, VALIDATION: validation_data}
+        tables, settings, self.parameters = _defaults(tables, settings, problems)
         for name in list(settings):
             # A misspelt name of an argument above; misspelt settings are found by the engine.
             if near := get_close_matches(name, OWN, n=1, cutoff=0.8):
@@ -87,13 +93,17 @@ class AutoMLConfig:
             problems.append(
                 f"compute_target={compute_target!r} is not a compute target: pass ComputeTarget(workspace, name)."
             )
+        found: dict[str, TabularDataset] = {}
+        for name, data in tables.items():
+            try:
+                if name == DATA or data is not None:
+                    found[name] = _tabular(data)
+            except UserErrorException as error:
+                problems.append(f"{name}: {error.problem} {error.remedy}")
+        if DATA in found:
+            problems += data_problems(found[DATA], found.get(VALIDATION), label_column_name, task, settings)
         try:
-            dataset = _tabular(data)
-            problems += label_problems(dataset, label_column_name, task)
-        except UserErrorException as error:
-            problems.append(f"training_data: {error.problem} {error.remedy}")
-        try:
-            self.settings = automl.check_settings(task, settings)
+            self.settings = automl.check_settings(task, settings, validation_data=validation_data is not None)
         except ConfigException as error:
             problems += lines_of(error)
         if problems or compute_target is None or label_column_name is None:
@@ -103,14 +113,17 @@ class AutoMLConfig:
             )
         self.task = task
         self.compute_target = compute_target
-        self.training_data = dataset
+        self.training_data = found[DATA]
+        self.validation_data = found.get(VALIDATION)
         self.label_column_name = label_column_name
 
     def definition(self) -> dict[str, Any]:
         """What a worker needs to run the search, as JSON."""
+        store = self.compute_target.workspace.store
         return {
             **of_settings(self.settings, self.label_column_name),
-            **of_data(self.training_data, self.compute_target.workspace.store),
+            **of_data(self.training_data, store),
+            "validation": of_data(self.validation_data, store) if self.validation_data is not None else None,
             "label_column_name": self.label_column_name,
             "compute_target": self.compute_target.name,
             "max_nodes": self.compute_target.max_nodes,
@@ -121,9 +134,9 @@ class AutoMLConfig:
 
 
 def _defaults(
-    data: Any, settings: Mapping[str, Any], problems: list[str]
-) -> tuple[Any, dict[str, Any], dict[str, dict[str, Any]]]:
-    """Data and settings with the defaults of pipeline parameters in their places, and those parameters."""
+    tables: Mapping[str, Any], settings: Mapping[str, Any], problems: list[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]:
+    """Tables and settings with the defaults of pipeline parameters in their places, and those parameters."""
     parameters: dict[str, dict[str, Any]] = {}
 
     def default_of(setting: str, value: Any) -> Any:
@@ -135,17 +148,21 @@ def _defaults(
                 f"The pipeline parameter {value.name!r} stands for {parameters[value.name]['setting']} and {setting}: "
                 "give each a parameter of its own."
             )
-        kind = "dataset" if setting == DATA else type(default).__name__
+        kind = "dataset" if setting in TABLES else type(default).__name__
         parameters[value.name] = {"setting": setting, "type": kind, "default": default}
         return default
 
-    if isinstance(data, DatasetConsumptionConfig):
-        data = default_of(DATA, data.dataset)
-    return data, {name: default_of(name, value) for name, value in settings.items()}, parameters
+    given = {
+        name: default_of(name, data.dataset) if isinstance(data, DatasetConsumptionConfig) else data
+        for name, data in tables.items()
+    }
+    return given, {name: default_of(name, value) for name, value in settings.items()}, parameters
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar is as good as the number that it holds, but it cannot be stored as JSON."""
+    """What can be stored as JSON for what cannot: a NumPy scalar, a FeaturizationConfig."""
+    if isinstance(value, FeaturizationConfig):
+        return value.to_settings()
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -181,8 +198,19 @@ def of_data(data: TabularDataset, store: Store) -> dict[str, Any]:
     }
 
 
+def table_of(step: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """What `of_data` says of one of a step's `TABLES`; empty if it has none."""
+    return step if name == DATA else step.get("validation") or {}
+
+
+def name_of(step: Mapping[str, Any], name: str) -> str:
+    """What stands for one of a step's tables where a text is needed: the name of its data set, or its digest."""
+    table = table_of(step, name)
+    return str(table["dataset"] or table["data_digest"])
+
+
 def _tabular(data: Any) -> TabularDataset:
-    """The training data as a data set."""
+    """A table as a data set."""
     import pandas as pd
 
     from nbhelpers.local.dataset import Dataset, TabularDataset
@@ -205,22 +233,3 @@ def lines_of(error: ConfigException) -> list[str]:
     """The problems that an error lists."""
     lines = error.problem.splitlines()
     return [line.removeprefix("- ") for line in lines if line.startswith("- ")] or [error.problem]
-
-
-def label_problems(dataset: TabularDataset, label: Any, task: Any) -> list[str]:
-    """Why the data cannot be used to predict a label; empty if it can."""
-    columns = dataset.columns
-    if label not in columns:
-        near = nearest(label, columns)
-        hint = f"Did you mean {near!r}?" if near else f"It has: {', '.join(columns)}."
-        return [f"label_column_name={label!r} is not a column of the training data. {hint}"]
-    if len(columns) == 1:
-        return [f"The training data has no column besides the label {label!r}."]
-    if task not in TASKS:  # which the settings' check says
-        return []
-    values = dataset.keep_columns([label]).to_pandas_dataframe()[label]
-    try:
-        automl.read_label(values[automl.has_label(values)], task)
-    except DataError as error:
-        return [f"{error.problem} {error.remedy}"]
-    return []

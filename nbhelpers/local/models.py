@@ -47,7 +47,7 @@ def package_versions() -> dict[str, str]:
 
 
 def model_file(store: Store, run_id: str) -> Path:
-    """Where the model of a step run is kept."""
+    """Where the model of a step run is kept, or that of a child run."""
     return store.run_folder(run_id) / "outputs" / "model_data"
 
 
@@ -58,7 +58,7 @@ def save_model(store: Store, run_id: str, model: Any) -> str:
     ----------
     store : Store
     run_id : str
-        The step run that made the model.
+        The step run that made the model, or the child run that it is of.
     model : estimator
         Made of types that `nbhelpers.automl.TRUSTED_TYPES` names.
 
@@ -204,7 +204,7 @@ def _check_origin(store: Store, run_id: str, content: bytes) -> None:
     if run is None:
         problem = f"The model file was not stored by the workspace in {store.home}, or its run was cleaned away."
         remedy = f"set NBHELPERS_HOME to the workspace that trained it, or train again here; {TRUST}"
-    elif run["status"] != "Finished":
+    elif run["status"] not in ("Finished", "Completed"):  # a child run is completed
         problem = f"The model file belongs to run {run_id}, which is {run['status']}."
         remedy = f"wait for the run with run.wait_for_completion(), or run the pipeline again; {TRUST}"
     elif known is None:

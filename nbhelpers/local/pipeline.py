@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from nbhelpers.errors import NbhelpersError, UserErrorException
 from nbhelpers.local.arguments import check_flags, check_tags, check_text, check_workspace
 from nbhelpers.local.assignments import resolve
-from nbhelpers.local.config import DATA, AutoMLConfig
+from nbhelpers.local.config import TABLES, AutoMLConfig, name_of
 from nbhelpers.local.experiment import Experiment
 from nbhelpers.local.processes import log_file, start_worker
 from nbhelpers.local.reuse import Reuse, find_reusable, fingerprint, fingerprint_parts, reused_values
@@ -143,8 +143,8 @@ class Pipeline:
         }
         parameters = {name: value for step in self.steps for name, value in step.automl_config.parameters.items()}
         for name, parameter in parameters.items():
-            if parameter["setting"] == DATA:
-                parameters[name] = parameter | {"default": steps[0]["dataset"] or steps[0]["data_digest"]}
+            if parameter["setting"] in TABLES:
+                parameters[name] = parameter | {"default": name_of(steps[0], parameter["setting"])}
         return definition | ({"parameters": parameters} if parameters else {})
 
     def __repr__(self) -> str:

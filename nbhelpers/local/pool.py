@@ -39,6 +39,18 @@ POLL = 0.05
 PATIENCE = 10.0
 #: Seconds for which starting a process is tried.
 _START = 30.0
+#: What models are made of, loaded once for all processes.
+_LIBRARIES = (
+    "lightgbm",
+    "xgboost",
+    "nbhelpers.automl.stopping",
+    "sklearn.calibration",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.neighbors",
+    "sklearn.neural_network",
+    "sklearn.svm",
+)
 #: Seconds between two looks at whether the other runs in the queue are alive.
 _SETTLE = 2.0
 
@@ -292,7 +304,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nbhelpers.automl.engine", "lightgbm", __name__])
+    context.set_forkserver_preload(["nbhelpers.automl.engine", *_LIBRARIES, __name__])
     return context
 
 

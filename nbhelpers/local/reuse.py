@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from nbhelpers import automl, metrics
 from nbhelpers.local.children import LOST, finished_children
+from nbhelpers.local.config import DATA, TABLES, VALIDATION, table_of
 from nbhelpers.local.models import model_file, package_versions
 from nbhelpers.local.processes import CANCELED, RUNNING, settle
 from nbhelpers.local.store import Store, now, runs
@@ -61,25 +63,27 @@ def fingerprint_parts(step: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``settings``, ``data`` (digest of the content), ``label``, ``version`` (of the step), ``engine`` (digest of its
-        sources) and ``packages`` (versions of those that matter to a model).
+        ``settings``, ``data`` (digest of the content), ``validation`` (that of the validation data, or None),
+        ``label``, ``version`` (of the step), ``engine`` (digest of its sources) and ``packages`` (versions of those
+        that matter to a model, or to the search for it).
     """
-    folder = Path(str(automl.__file__)).parent
-    sources = [*sorted(folder.rglob("*.py")), Path(str(metrics.__file__))]
+    folders = [Path(str(package.__file__)).parent for package in (automl, metrics)]
+    sources = [source for folder in folders for source in sorted(folder.rglob("*.py"))]
     engine = hashlib.sha256(b"".join(source.name.encode() + source.read_bytes() for source in sources))
     return {
-        "settings": {name: _canonical(value) for name, value in step["settings"].items() if name not in SPEED},
+        "settings": {name: _canonical(name, value) for name, value in step["settings"].items() if name not in SPEED},
         "data": step["data_digest"],
+        "validation": table_of(step, VALIDATION).get("data_digest"),
         "label": step["label_column_name"],
         "version": step["version"],
         "engine": engine.hexdigest(),
-        "packages": package_versions(),
+        "packages": package_versions() | {"optuna": metadata.version("optuna")},
     }
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(name: str, value: Any) -> Any:
     """A setting in the one form of all that mean the same: models in any order, 15 and 15.0."""
-    if isinstance(value, list):
+    if name in ("allowed_models", "blocked_models") and value is not None:
         return sorted(set(value))
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -120,7 +124,8 @@ def find_reusable(
         settle(store, row["parent_id"])
     for row in store.all(same.where(runs.c.status == "Finished", ~_HAS_LOST)):
         if model_file(store, row["id"]).is_file():
-            what = f"settings, the data ({step['data_rows']:,} rows), label, engine and package versions"
+            rows = " and ".join(f"{table['data_rows']:,}" for name in TABLES if (table := table_of(step, name)))
+            what = f"settings, the data ({rows} rows), label, engine and package versions"
             return Reuse(f"reused: {what} are those of run {row['parent_id']}", original=row)
     if running := store.all(same.where(runs.c.status.in_(RUNNING))):
         first = running[-1]  # the later ones wait for it themselves
@@ -188,9 +193,9 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], parts: Mapping[str, 
     """
     before = old["fingerprint_parts"]
     found = _differences("", before["settings"], parts["settings"])
-    if before["data"] != parts["data"]:
-        rows, rows_now = f"{old['data_rows']:,}", f"{new['data_rows']:,}"
-        found.append(f"data ({rows} to {rows_now} rows)" if rows != rows_now else f"data (other content, {rows} rows)")
+    for part, name, words in (("data", DATA, "data"), ("validation", VALIDATION, "validation data")):
+        if before.get(part) != parts[part]:
+            found.append(f"{words} ({_difference(table_of(old, name), table_of(new, name))})")
     found += _differences("", {"label": before["label"]}, {"label": parts["label"]})
     found += _differences("step ", {"version": before["version"]}, {"version": parts["version"]})
     if before["engine"] != parts["engine"]:
@@ -212,6 +217,12 @@ def _why_new(store: Store, step: Mapping[str, Any], parts: Mapping[str, Any]) ->
     if not changed[nearest]:
         return f"new run: the outputs of run {nearest} are gone"
     return f"new run: changed since run {nearest}: {', '.join(changed[nearest])}"
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What differs between two tables, either of which may be missing."""
+    rows, rows_now = (f"{table['data_rows']:,}" if table else "none" for table in (old, new))
+    return f"{rows} to {rows_now} rows" if rows != rows_now else f"other content, {rows} rows"
 
 
 def _differences(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -149,7 +149,10 @@ class AutoMLRun(StepRun):
         return max(ranked, key=lambda child: ranked[child])
 
     def get_output(self, iteration: int | None = None, metric: str | None = None) -> tuple[Run, Any]:
-        """The best child and the model of the run.
+        """The best child and its model.
+
+        A run keeps the model of its best child. That of another one is fitted again, in this process, when it is first
+        asked for.
 
         Parameters
         ----------
@@ -168,19 +171,17 @@ class AutoMLRun(StepRun):
         UserErrorException
             Both arguments were given, or there is no such completed child.
         ModelError
-            The child's model was not kept (only the best one's is), or the model cannot be loaded.
+            The run keeps no model, it cannot be loaded, or that of another child not be fitted.
         """
         if iteration is not None and metric is not None:
             raise UserErrorException("Both iteration and metric were given.", "give one of the two, or none")
         child = self.get_best_child(metric) if iteration is None else self._child(iteration)
-        best = self.get_best_child()
-        if child.id != best.id:
-            raise ModelError(
-                f"The model of child run {child.id} was not kept: a run keeps the model of its best child, {best.id}.",
-                f"use get_output() without arguments, or train with primary_metric={metric!r}"
-                if metric
-                else "use get_output() without arguments",
-            )
+        if child.id != self.tags.get("automl_best_child_run_id") and (iteration, metric) != (None, None):
+            from nbhelpers.local.child_models import child_model_file
+
+            step = self._store.one(sa.select(runs).where(runs.c.id == self._original()))
+            assert step is not None  # noqa: S101 - it has a child
+            return child, load(child_model_file(self._store, dict(step), child.id), self.experiment.workspace)
         file = model_file(self._store, self._original())
         if not file.is_file():
             status = self.get_status()
@@ -222,7 +223,12 @@ class AutoMLRun(StepRun):
         """
         from nbhelpers.local.registry import register
 
-        self.get_output(iteration, metric)  # which refuses a model that could not be used
+        child, _ = self.get_output(iteration, metric)  # which refuses a model that could not be used
+        if child.id != self.get_best_child().id:
+            raise ModelError(
+                f"Child run {child.id} is not the best one, and only the best model of a run can be registered.",
+                "leave iteration and metric out, or train with another primary_metric",
+            )
         digest = self.properties["model_digest"]
         return register(self.experiment.workspace, self._original(), digest, model_name, description, tags)
 

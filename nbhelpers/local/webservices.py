@@ -259,7 +259,11 @@ def _answering(workspace: Workspace, models: Sequence[Model]) -> dict[str, Any]:
     definition = run["definition"] if run else {}
     dataset = Dataset.from_digest(workspace, definition["data_digest"])
     categories = {column.name: column.categories[:_EXAMPLES] for column in pipeline[0].columns_}
-    columns = training_columns(dataset, definition["label_column_name"], categories)
+    columns = [
+        column
+        for column in training_columns(dataset, definition["label_column_name"], categories)
+        if column.name in pipeline.feature_names_in_  # others say how much a row counts, or how to split
+    ]
     classes = getattr(pipeline, "classes_", None)
     return {
         "model_name": model.name,

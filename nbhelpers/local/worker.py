@@ -21,6 +21,7 @@ from nbhelpers.local.store import Store, now, open_store, runs, write_atomically
 
 if TYPE_CHECKING:
     from nbhelpers.automl import Result
+    from nbhelpers.automl.records import Prepared
 
 LEGEND = """
 ****************************************************************************************
@@ -178,17 +179,19 @@ def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> 
     dict
         Columns of the step's row: ``properties`` and ``tags``.
     """
+    began = time.monotonic()  # imports and reading take a part of the experiment's time
+    import numpy as np
+
     from nbhelpers import automl
-    from nbhelpers.local.children import ChildKeeper, finished_children, to_json
-    from nbhelpers.local.dataset import Dataset
+    from nbhelpers.local.children import SCORED_ROWS, ChildKeeper, finished_children, to_json, to_npy
     from nbhelpers.local.models import save_model
     from nbhelpers.local.pool import SlotPool
     from nbhelpers.local.slots import Slots
-    from nbhelpers.local.workspace import Workspace
+    from nbhelpers.local.tables import checked_settings, read_tables
 
     definition, step_id = step["definition"], step["id"]
-    settings = dict(definition["settings"])
-    checked = automl.check_settings(settings.pop("task"), settings)
+    outputs = store.run_folder(step_id) / "outputs"
+    checked = checked_settings(definition)
     finished = {}
     if interrupted := step["properties"].get("nbhelpers.continues"):
         finished = finished_children(store, interrupted)
@@ -202,33 +205,38 @@ def train(store: Store, step: Mapping[str, Any], cancelled: threading.Event) -> 
         say(status, f"{definition['compute_target']}: {message}")
         set_status(store, step_id, status)
 
-    with SlotPool(store, slots, size, work_folder(store, step_id), show_queue) as pool:
-        say("DatasetEvaluation", "Reading the training data.")
-        frame = Dataset.from_digest(Workspace(store), definition["data_digest"]).to_pandas_dataframe()
-        label = frame.pop(definition["label_column_name"])
+    def keep_prepared(prepared: Prepared) -> None:
+        faults = {"schema_type": "fault_verifier", "schema_version": "1.0.0", "faults": prepared.guardrails}
+        write_atomically(outputs / "verifier_results.json", to_json(faults))
+        write_atomically(outputs / SCORED_ROWS, to_npy(np.column_stack([prepared.rows, prepared.folds])))
         say("ModelSelection", "Beginning model selection.")
         print(LEGEND, flush=True)
+
+    with SlotPool(store, slots, size, work_folder(store, step_id), show_queue) as pool:
+        say("DatasetEvaluation", "Reading the training data.")
+        training, validation = read_tables(store, definition)
         result = automl.search(
-            frame,
-            label,
+            *training,
             checked,
             pool=pool,
+            validation=validation,
             finished=list(finished.values()),
+            on_prepared=keep_prepared,
             on_start=keeper.start,
             on_child=keeper.keep,
             should_stop=cancelled.is_set,
+            elapsed=time.monotonic() - began,
         )
     if result.best is None or result.model is None:  # cancelled before a child completed
         return {}
     say("ModelSelection", f"Ended by {result.ended_by}; writing outputs.")
-    outputs = store.run_folder(step_id) / "outputs"
     write_atomically(outputs / "metrics_data", to_json(keeper.metrics_data))
-    faults = {"schema_type": "fault_verifier", "schema_version": "1.0.0", "faults": result.guardrails}
-    write_atomically(outputs / "verifier_results.json", to_json(faults))
+    if result.importance:
+        write_atomically(outputs / "feature_importance.json", to_json(result.importance))
     digest = save_model(store, step_id, result.model)
     say("Completed", f"Best child run: {result.best.iteration}, {result.best.score}.")
     return {
-        "properties": step["properties"] | _result_properties(result, len(frame)) | {"model_digest": digest},
+        "properties": step["properties"] | _result_properties(result, len(training[0])) | {"model_digest": digest},
         "tags": step["tags"] | {"automl_best_child_run_id": f"{step_id}_{result.best.iteration}"},
     }
 
@@ -240,13 +248,14 @@ def say(phase: str, message: str) -> None:
 
 
 def _result_properties(result: Result, rows: int) -> dict[str, str]:
-    from nbhelpers.local.children import plain
+    from nbhelpers.local.children import plain, to_json
 
     properties = {
         "ended_by": result.ended_by,
         "num_cross_validation": str(result.n_folds),
         "training_type": "MeanCrossValidation" if result.n_folds > 1 else "TrainAndValidation",
         "train_rows": str(rows),
+        "nbhelpers.selection": to_json(result.selection).decode(),
     }
     if result.classes is not None:
         properties["classes"] = json.dumps([plain(value) for value in result.classes])

@@ -5,6 +5,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
+
+from nbhelpers.automl import pipelines, stopping
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Any:
+    """Threads that wait for each other on busy cores make small fits hundreds of times slower."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture
+def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few trees, epochs and models in a bag, for tests that train many models in this process."""
+    monkeypatch.setattr(pipelines, "MOST_TREES", 40)
+    monkeypatch.setattr(pipelines, "_MOST_MODELS", 2)
+    monkeypatch.setattr(pipelines, "_TREES", (10, 10))
+    monkeypatch.setattr(stopping, "MOST_EPOCHS", 10)
 
 
 @pytest.fixture(scope="session")

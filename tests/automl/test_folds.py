@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbhelpers.automl.folds import assign_folds, count_folds, infer_task, stratified_split
+from nbhelpers.automl.folds import assign_folds, infer_task, stratified_split
 from nbhelpers.errors import DataError
 
 
@@ -21,10 +21,6 @@ def test_folds_depend_on_the_seed_alone():
     strata = np.arange(50) % 2
     assert (assign_folds(strata, 5, 7) == assign_folds(strata, 5, 7)).all()
     assert (assign_folds(strata, 5, 7) != assign_folds(strata, 5, 8)).any()
-
-
-def test_more_folds_are_chosen_for_small_tables():
-    assert [count_folds(n) for n in (999, 1000, 50_000)] == [10, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_wrong_input_ends_with_code_2_and_one_message(
     [
         (["max_concurrent_iterations", "0"], "max_concurrent_iterations=0 must be a whole number from 1"),
         (["experiment_timeout_minutes", "0"], "experiment_timeout_minutes=0.0 must be a number above 0"),
-        (["featurization", "on"], "featurization='on' must be 'auto' or 'off'"),
+        (["featurization", "on"], "featurization='on' must be 'auto', 'off' or a FeaturizationConfig"),
         (["primary_metric", "foo"], "primary_metric='foo' is not one of 'accuracy'"),
         (["primary_metric", "r2_scor"], "Did you mean 'r2_score'?"),
         (["task", "xyz"], "The task 'xyz' is unknown"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import uvicorn
@@ -73,8 +74,15 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="package")
 def url(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a folder of files: bank.csv has the table, narrow.csv two of its columns."""
+    """The address of a folder of files: bank.csv has the table, narrow.csv two of its columns.
+
+    valid.csv has other rows, and marked.csv the table with two columns that split it and one of weights.
+    """
     folder = tmp_path_factory.mktemp("files")
+    bank_like(80, seed=2).to_csv(folder / "valid.csv", index=False)
+    rows = np.arange(len(table))
+    marked = table.assign(first=(rows % 3 != 0).astype(int), second=(rows % 3 != 1).astype(int), counts=1 + rows % 2)
+    marked.to_csv(folder / "marked.csv", index=False)
     table.to_csv(folder / "bank.csv", index=False)
     table[["age", "y"]].to_csv(folder / "narrow.csv", index=False)
     with file_server(folder) as address:

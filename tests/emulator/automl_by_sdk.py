@@ -44,6 +44,7 @@ def main(file: str) -> None:
         "child": child.id,
         "best": run.get_best_child().id,
         "predictions": sorted(set(model.predict(rows.drop(columns="y")))),
+        "others": [sorted(set(run.get_output(iteration=k)[1].classes_)) for k in range(3)],
         "guardrails": [fault["type"] for fault in run.get_guardrails(to_console=False)["faults"]],
         "score": run.get_metrics("AUC_weighted")["AUC_weighted"],
         "scores": {one: metrics["AUC_weighted"] for one, metrics in run.get_metrics(recursive=True).items()},

@@ -91,14 +91,22 @@ def test_the_best_child_has_the_model_as_a_pickle_and_the_packages_for_it(ask: A
     )
 
 
-def test_a_child_has_its_tables_under_both_names_and_only_the_best_one_a_model(
-    ask: Ask, trained: SimpleNamespace
-) -> None:
-    best = trained.step.get_best_child().id
+def test_a_child_has_its_tables_under_both_names(ask: Ask, trained: SimpleNamespace) -> None:
     for child in trained.step.get_children():
         assert {"confusion_matrix", "outputs/confusion_matrix", "accuracy_table"} <= set(names(ask, child.id))
         assert content(ask, child.id, "confusion_matrix") == content(ask, child.id, "outputs/confusion_matrix")
-        assert ("outputs/model.pkl" in names(ask, child.id)) == (child.id == best)
+
+
+def test_the_model_of_another_child_is_made_when_it_is_asked_for(ask: Ask, trained: SimpleNamespace) -> None:
+    best = trained.step.get_best_child().id
+    other = next(child for child in trained.step.get_children() if child.id != best)
+    assert "outputs/model.pkl" not in names(ask, other.id)
+    pickled = pickle.loads(content(ask, other.id, "outputs/model.pkl"))  # noqa: S301 - made in this test
+    _, model = trained.step.get_output(iteration=int(other.properties["iteration"]))
+    rows = bank_like(50, seed=1).drop(columns="y")
+    assert (pickled.predict_proba(rows) == model.predict_proba(rows)).all()
+    assert {"outputs/model.pkl", "outputs/env_dependencies.json"} <= set(names(ask, other.id))
+    assert "outputs/model_data" not in names(ask, other.id)
 
 
 def test_the_outputs_of_a_step_are_there_under_the_names_of_every_step_that_uses_them(

@@ -34,12 +34,17 @@ def data_id(cloud: State) -> str:
 
 
 def body(data_id: str, **settings: Any) -> dict[str, Any]:
-    data = json.dumps({"training_data": {"datasetId": data_id}, "datasets": 0})
     return {
         "amlSettingsJsonString": json.dumps(DEFAULTS | SMALL | settings),
-        "dataPrepJsonString": data.replace('"', '\\"'),
+        **with_data(training_data=data_id),
         "properties": {"display_task_type": "classification"},
     }
+
+
+def with_data(**ids: str) -> dict[str, str]:
+    """The part of a body that names data sets."""
+    data = json.dumps({name: {"datasetId": data_id} for name, data_id in ids.items()} | {"datasets": 0})
+    return {"dataPrepJsonString": data.replace('"', '\\"')}
 
 
 def submit(ask: Ask, data_id: str, **settings: Any) -> str:
@@ -74,8 +79,8 @@ def test_a_search_outside_of_a_pipeline_is_a_run_of_its_own_with_children(cloud:
     children = ask("GET", f"{HISTORY}/experiments/bank/runs/{run_id}/children").json()["value"]
     assert {child["runId"] for child in children} == {f"{run_id}_{number}" for number in range(3)}
     assert {(child["parentRunId"], child["rootRunId"]) for child in children} == {(run_id, run_id)}
-    (best,) = (child for child in children if "model_output_path" in child["properties"])
-    assert best["runId"] == run["tags"]["automl_best_child_run_id"]
+    assert {child["properties"]["model_output_path"] for child in children} == {"outputs/model.pkl"}
+    assert run["tags"]["automl_best_child_run_id"] in {child["runId"] for child in children}
     around = local_run(cloud, run_id).id
     assert ask("GET", f"{HISTORY}/experiments/bank/runs/{around}").status_code == 404
     assert submit(ask, data_id) != run_id
@@ -137,7 +142,8 @@ def test_the_sdk_submits_a_search_and_reads_all_of_it(workspace: Workspace, tmp_
     assert facts["predictions"] == ["no", "yes"]
     assert "ClassBalancing" in facts["guardrails"]
     assert facts["children"] == [f"{facts['id']}_{number}" for number in range(3)]
-    assert facts["scores"][facts["best"]] == facts["score"] == max(facts["scores"].values())
+    assert facts["scores"][facts["best"]] == facts["score"] == pytest.approx(max(facts["scores"].values()), abs=0.05)
+    assert facts["others"] == [["no", "yes"]] * 3
     assert sum(count for _, count, _ in facts["summary"]) == 3
     assert facts["matrix"] == "confusion_matrix"
     assert "ModelSelection" in facts["log"]
@@ -145,7 +151,23 @@ def test_the_sdk_submits_a_search_and_reads_all_of_it(workspace: Workspace, tmp_
 
 def test_data_sets_that_a_search_would_pass_over_are_refused(ask: Ask, data_id: str) -> None:
     sent = body(data_id)
-    both = {name: {"datasetId": data_id} for name in ("training_data", "validation_data")} | {"datasets": 0}
-    answer = ask("POST", f"{SEARCHES}/run", json=sent | {"dataPrepJsonString": json.dumps(both).replace('"', '\\"')})
+    answer = ask("POST", f"{SEARCHES}/run", json=sent | with_data(training_data=data_id, test_data=data_id))
     assert answer.status_code == 400
-    assert "The input 'validation_data' works on Azure ML only" in answer.text
+    assert "The input 'test_data' works on Azure ML only" in answer.text
+
+
+def test_a_search_is_given_validation_data(cloud: State, ask: Ask, data_id: str) -> None:
+    valid_id = add_data(cloud, bank_like(60, seed=2), "valid")["latest"]["savedDatasetId"]
+    given = with_data(training_data=data_id, validation_data=valid_id)
+    url = SEARCHES.replace(experiment_id("bank"), "placeholder") + "/validation"
+    sent = body(data_id) | {"target": given["dataPrepJsonString"]}
+    (problem,) = ask("POST", url, json=sent).json()["error"]["details"]
+    assert "validation_data and n_cross_validations conflict" in problem["message"]
+    answer = ask("POST", f"{SEARCHES}/run", json=body(data_id, n_cross_validations=None) | given)
+    run_id = answer.json()
+    read = ask("GET", f"{HISTORY}/experiments/bank/runs/{run_id}/details").json()["inputDatasets"]
+    assert [one["inputDetails"]["inputName"] for one in read] == ["training_data", "validation_data"]
+    assert [one["identifier"]["savedId"] for one in read] == [data_id, valid_id]
+    assert end_of(local_run(cloud, run_id)) == "Finished"
+    found = ask("GET", f"{HISTORY}/experiments/bank/runs/{run_id}").json()["properties"]
+    assert found["training_type"] == "TrainAndValidation"

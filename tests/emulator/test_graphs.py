@@ -68,10 +68,10 @@ def test_settings_have_the_engines_names() -> None:
 
 
 def test_all_that_was_asked_for_and_is_lacking_is_listed() -> None:
-    lacking = {"enable_dnn": True, "validation_size": 0.2, "weight_column_name": "age", "test_size": 0.1}
+    lacking = {"enable_onnx_compatible_models": True, "test_size": 0.1, "mem_in_mb": 1000}
     with pytest.raises(ConfigException) as caught:
-        check_sent_settings(DEFAULTS | lacking | {"whitelist_models": ["XGBoostClassifier"]})
-    for name in (*lacking, "XGBoostClassifier"):
+        check_sent_settings(DEFAULTS | lacking | {"whitelist_models": ["Prophet"]})
+    for name in (*lacking, "Prophet"):
         assert name in caught.value.problem
 
 
@@ -87,6 +87,11 @@ def test_forecasting_is_refused() -> None:
         ({"iterations": 3, "n_cross_validations": 2}, SMALL),
         ({"experiment_timeout_hours": 0.25, "iterations": 8}, {"experiment_timeout_minutes": 15, "iterations": 8}),
         ({"allowed_models": ["RandomForest", "LightGBM"]}, {"whitelist_models": ["LightGBM", "RandomForest"]}),
+        (
+            {"weight_column_name": "age", "positive_label": "yes"},
+            {"weight_column_name": "age", "positive_label": "yes"},
+        ),
+        ({"validation_size": 0.2, "n_cross_validations": 3}, {"validation_size": 0.2, "n_cross_validations": 3}),
     ],
 )
 def test_the_same_data_and_settings_have_the_fingerprint_of_a_local_run(
@@ -110,6 +115,20 @@ def test_a_definition_has_what_the_graph_says(cloud: State, ask: Ask, data: dict
     ]
 
 
+def test_a_graph_may_have_validation_data(cloud: State, ask: Ask, data: dict[str, Any]) -> None:
+    valid = add_data(cloud, bank_like(60, seed=2), "valid")
+    sent = graph(make_module(ask), reference(data))
+    sent["DatasetNodes"].append({"Id": "valid", "DataSetDefinition": reference(valid)})
+    edge = sent["Edges"][-1]
+    port = {"NodeId": NODE, "PortName": "validation_data"}
+    sent["Edges"].append(edge | {"SourceOutputPort": {"NodeId": "valid"}, "DestinationInputPort": port})
+    (step,) = definition_of(cloud, read_graph(cloud, sent))["steps"]
+    assert (step["data_rows"], step["dataset"]) == (300, "small:1")
+    assert (step["validation"]["data_rows"], step["validation"]["dataset"]) == (60, "valid:1")
+    local = local_step(cloud.workspace, validation_data=bank_like(60, seed=2))
+    assert fingerprint_parts(step) == fingerprint_parts(local)
+
+
 def test_reuse_is_what_the_module_and_the_node_allow(cloud: State, ask: Ask, data: dict[str, Any]) -> None:
     sent = graph(make_module(ask, IsDeterministic=False), reference(data), regenerate=True)
     found = read_graph(cloud, sent)
@@ -117,12 +136,13 @@ def test_reuse_is_what_the_module_and_the_node_allow(cloud: State, ask: Ask, dat
 
 
 def test_all_that_is_wrong_with_a_search_is_listed(cloud: State, ask: Ask, data: dict[str, Any]) -> None:
-    sent = graph(make_module(ask), reference(data), label_column_name="yy", compute_target="gpu", enable_dnn=True)
+    wrong = {"label_column_name": "yy", "compute_target": "gpu", "enable_onnx_compatible_models": True}
+    sent = graph(make_module(ask), reference(data), **wrong)
     edge = sent["Edges"][-1]
-    sent["Edges"].append(edge | {"DestinationInputPort": {"NodeId": NODE, "PortName": "validation_data"}})
+    sent["Edges"].append(edge | {"DestinationInputPort": {"NodeId": NODE, "PortName": "test_data"}})
     with pytest.raises(ConfigException) as caught:
         definition_of(cloud, read_graph(cloud, sent))
-    for part in ("validation_data", "enable_dnn", "Compute Target with name gpu", "Did you mean 'y'"):
+    for part in ("test_data", "enable_onnx", "Compute Target with name gpu", "Did you mean 'y'"):
         assert part in caught.value.problem
 
 

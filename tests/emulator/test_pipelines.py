@@ -161,13 +161,13 @@ def test_a_run_is_cancelled(cloud: State, ask: Ask, sent: dict[str, Any]) -> Non
 
 
 def test_what_cannot_be_run_fails_with_all_reasons(cloud: State, ask: Ask, data: dict[str, Any]) -> None:
-    run_id = submit(ask, graph(make_module(ask), reference(data), label_column_name="yy", enable_dnn=True))
+    run_id = submit(ask, graph(make_module(ask), reference(data), label_column_name="yy", mem_in_mb=1000))
     found = ask("GET", f"{RUNS}/{run_id}").json()
     assert (found["Status"]["StatusCode"], found["HasErrors"]) == ("2", True)
     status = node(ask, run_id, "Graph/Node/Status")
     assert status["StatusCode"] == "3"
     for text in (found["Status"]["StatusDetail"], status["StatusDetail"], node(ask, run_id, "Graph/Shareable/STDOUT")):
-        assert "enable_dnn=True works on Azure ML only" in text
+        assert "mem_in_mb=1000 works on Azure ML only" in text
         assert "label_column_name='yy' is not a column" in text
     run = find(cloud, run_id)
     assert end_of(run) == "Failed"

@@ -29,11 +29,16 @@ DEADLINE = 90
 TRAIN_FOLD = "nbhelpers.automl.training:train_fold"
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 KILL_WORKER = "os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)"
-#: Notes each fold that is trained: the random state of a candidate is its iteration.
+#: Notes each fold that is trained: the random state of a candidate is its iteration, if its model has one.
 NOTE = {TRAIN_FOLD: "open('trained', 'a').write(f'{args[1].parameters[\"random_state\"]}\\n')"}
 FOLDS = 2
-#: Five candidates and their ensemble, all of them fast.
-SETTINGS = {"iterations": 6, "n_cross_validations": FOLDS, "blocked_models": ["RandomForest"]}
+#: Five candidates with random states and their two ensembles, all of them fast.
+SETTINGS = {
+    "iterations": 7,
+    "n_cross_validations": FOLDS,
+    "allowed_models": ["DecisionTree", "SGD", "LinearSVM"],
+    "model_explainability": False,
+}
 
 
 def plant(patch: pytest.MonkeyPatch, faults: Mapping[str, str]) -> None:

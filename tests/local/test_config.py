@@ -55,6 +55,17 @@ def test_all_problems_are_listed_in_one_error() -> None:
         ({"task": "regression"}, "'yes' is not a number|'no' is not a number"),
         ({"training_data": bank_like(60)[["y"]]}, "no column besides the label"),
         ({"task": "forecasting"}, "task='forecasting' is not supported"),
+        ({"validation_data": [1, 2]}, "validation_data: list is not a data set"),
+        ({"validation_data": bank_like(30)[["age", "y"]]}, "it lacks 'job', 'duration'"),
+        ({"validation_data": bank_like(30).assign(more=1)}, "it also has 'more'"),
+        ({"validation_data": bank_like(30).assign(y="maybe")}, "validation_data: The label 'y' is 'maybe' in 30"),
+        ({"validation_data": bank_like(30).assign(y=None)}, "'y' is missing in every row of validation_data"),
+        ({"validation_data": bank_like(30), "validation_size": 0.2}, "validation_data and validation_size conflict"),
+        ({"weight_column_name": "agee"}, "weight_column_name names 'agee', which is not .* Did you mean 'age'"),
+        ({"weight_column_name": "y"}, "weight_column_name names 'y', which is the label"),
+        ({"cv_split_column_names": ["age", "jobs"]}, "cv_split_column_names names 'jobs'.* Did you mean 'job'"),
+        ({"cv_split_column_names": ["age", "job", "duration"]}, "no column besides the label 'y' and what cv_split"),
+        ({"positive_label": "yess"}, "positive_label='yess' is no label of the data"),
     ],
 )
 def test_what_cannot_work_is_refused(target: ComputeTarget, changes: dict[str, Any], problem: str) -> None:
@@ -69,6 +80,16 @@ def test_a_data_frame_and_a_path_are_accepted_as_the_same_data(target: ComputeTa
     for data in (frame, tmp_path / "bank.csv", str(tmp_path / "bank.parquet")):
         made = config(target, training_data=data)
         assert made.training_data.to_pandas_dataframe().shape == (60, 4)
+
+
+def test_validation_data_is_stored_beside_the_training_data(target: ComputeTarget, tmp_path: Path) -> None:
+    bank_like(30, seed=2).to_csv(tmp_path / "valid.csv", index=False)
+    assert config(target).definition()["validation"] is None
+    definition = config(target, validation_data=tmp_path / "valid.csv").definition()
+    stored = definition["validation"]
+    assert (definition["data_rows"], stored["data_rows"], stored["dataset"]) == (60, 30, None)
+    for digest in (definition["data_digest"], stored["data_digest"]):
+        assert (target.workspace.store.data_folder / f"{digest}.parquet").is_file()
 
 
 def test_the_folder_of_scripts_is_not_created(target: ComputeTarget, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from .faults import (
     worker_pid,
 )
 
-#: Where the worker is killed, how, and how many of the six children have completed by then at least. The candidates'
+#: Where the worker is killed, how, and how many of the seven children have completed by then at least. The candidates'
 #: random states are their iterations.
 PHASES = {
     "while data is prepared": ("nbhelpers.automl.data:prepare", KILL, 0),
@@ -44,10 +44,10 @@ PHASES = {
         f"if args[0].name == 'predictions.npy' and args[0].parent.name.endswith('_2'): {KILL}",
         1,
     ),
-    "while the ensemble is chosen": ("nbhelpers.automl.ensemble:select_members", KILL, 5),
-    "while the model is fitted": ("nbhelpers.automl.training:refit", KILL_WORKER, 6),
-    "before the model is written": ("nbhelpers.local.models:save_model", KILL, 6),
-    "before the end is recorded": ("nbhelpers.local.processes:finish", KILL, 6),
+    "while an ensemble is chosen": ("nbhelpers.automl.ensemble:vote", KILL, 5),
+    "while the model is fitted": ("nbhelpers.automl.training:refit", KILL_WORKER, 7),
+    "before the model is written": ("nbhelpers.local.models:save_model", KILL, 7),
+    "before the end is recorded": ("nbhelpers.local.processes:finish", KILL, 7),
 }
 
 
@@ -68,7 +68,8 @@ def test_a_run_whose_worker_is_killed_fails_with_the_reason_and_is_continued_wit
     (step,), (step_again,) = run.get_steps(), again.get_steps()
     assert again.properties["nbhelpers.continues"] == run.id
     assert step_again.properties["nbhelpers.continues"] == step.id
-    assert taken_over(again) == {iteration: f"{step.id}_{iteration}" for iteration in done}
+    candidates = [iteration for iteration in done if iteration < 5]  # ensembles are chosen anew
+    assert taken_over(again) == {iteration: f"{step.id}_{iteration}" for iteration in candidates}
     assert trained(again) == sorted(FOLDS * [iteration for iteration in range(5) if iteration not in done])
     assert result(again) == undisturbed()
 
@@ -93,11 +94,11 @@ def test_submitting_again_continues_by_itself_a_run_that_was_killed_twice(
         f"continued: run {first.id} failed, and its {len(done)} finished child runs are kept"
     )
     assert steps[2].properties["nbhelpers.reuse"] == (
-        f"continued: run {second.id} failed, and its 6 finished child runs are kept"
+        f"continued: run {second.id} failed, and its 7 finished child runs are kept"
     )
     assert [run.properties.get("nbhelpers.continues") for run in (first, second, third)] == [None, first.id, second.id]
     assert taken_over(second) == {iteration: f"{steps[0].id}_{iteration}" for iteration in done}
-    assert taken_over(third) == {iteration: f"{steps[1].id}_{iteration}" for iteration in range(6)}
+    assert taken_over(third) == {iteration: f"{steps[1].id}_{iteration}" for iteration in range(5)}
     assert trained(third) == []
     assert result(third) == undisturbed()
 
@@ -113,11 +114,11 @@ def test_children_whose_processes_die_fail_alone_and_take_no_slot_with_them(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, {TRAIN_FOLD: DEATHS})
-    run = submit(create_target(workspace, max_nodes=1), iterations=7)
+    run = submit(create_target(workspace, max_nodes=1), iterations=8)
     assert end_of(run) == "Finished"
     (step,) = run.get_steps()
     children = list(step.get_children())
-    assert [child.get_status() for child in children] == ["Failed"] * 4 + ["Completed"] * 3
+    assert [child.get_status() for child in children] == ["Failed"] * 4 + ["Completed"] * 4
     errors = [child.get_details()["error"]["error"]["message"] for child in children[:4]]
     reasons = ("ended by SIGSEGV", "ended by SIGKILL, mostly for want of memory", "MemoryError", "exit code 3")
     assert all(reason in error for reason, error in zip(reasons, errors, strict=True)), errors
@@ -130,7 +131,7 @@ def test_a_moment_without_processes_costs_no_child(workspace: Workspace, monkeyp
     plant(monkeypatch, {"multiprocessing.popen_forkserver:Popen._launch": once})
     run = submit(create_target(workspace, max_nodes=1))
     assert end_of(run) == "Finished"
-    assert completed(run) == set(range(6))
+    assert completed(run) == set(range(7))
 
 
 def test_a_child_that_was_lost_is_tried_again_when_the_run_is_continued(
@@ -140,7 +141,7 @@ def test_a_child_that_was_lost_is_tried_again_when_the_run_is_continued(
     plant(monkeypatch, {TRAIN_FOLD: lost, "nbhelpers.local.models:save_model": KILL})
     run = submit(target)
     assert_failed(run)
-    assert completed(run) == {0, 1, 2, 4, 5}
+    assert completed(run) == {0, 1, 2, 4, 5, 6}
     plant(monkeypatch, NOTE)
     again = run.continue_run()
     assert end_of(again) == "Finished"
@@ -159,7 +160,7 @@ def test_a_finished_run_with_a_lost_child_is_continued_and_not_reused(
     again = submit(target)
     (step,) = again.get_steps()
     assert step.properties["nbhelpers.reuse"] == (
-        f"continued: run {run.id} lost processes of child runs, and its 5 finished child runs are kept"
+        f"continued: run {run.id} lost processes of child runs, and its 6 finished child runs are kept"
     )
     assert end_of(again) == "Finished"
     assert result(again) == undisturbed()

@@ -81,6 +81,6 @@ def test_a_run_goes_on_without_its_kernel_and_another_one_finds_it(
         found = json.loads(execute(client, LOOK))
     assert found["status"] == "Finished"
     assert found["details"] == "Completed"
-    assert found["children"] == ["Completed"] * 6
+    assert found["children"] == ["Completed"] * 7
     assert 0 < found["metrics"]["AUC_weighted"] <= 1
     assert "Current status: Completed." in found["logs"]

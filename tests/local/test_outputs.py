@@ -49,7 +49,7 @@ RandomForestRegressor.fit = fit
 
 @pytest.fixture(scope="module")
 def regression(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AutoMLRun]:
-    """A regression with negative targets whose third child fails for lack of memory."""
+    """A regression with negative targets, of whose candidates the forests fail for lack of memory."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.normal(size=150), "b": rng.normal(size=150)})
     frame["y"] = frame["a"] * 3 + rng.normal(size=150)
@@ -60,8 +60,10 @@ def regression(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AutoMLRun]:
         patch.setenv("PYTHONPATH", str(folder))
         workspace = Workspace.from_config()
         target = ComputeTarget.create(workspace, "cpu", AmlCompute.provisioning_configuration(max_nodes=2))
-        arguments = {"training_data": frame, "label_column_name": "y", "iterations": 4, "n_cross_validations": 2}
-        step = AutoMLStep("automl_module", AutoMLConfig("regression", compute_target=target, **arguments))
+        arguments = {"training_data": frame, "label_column_name": "y", "iterations": 6, "n_cross_validations": 2}
+        models = ["ElasticNet", "DecisionTree", "RandomForest"]
+        config = AutoMLConfig("regression", compute_target=target, allowed_models=models, **arguments)
+        step = AutoMLStep("automl_module", config)
         run = Pipeline(workspace, step).submit("regression")
         run.wait_for_completion(show_output=False)
         yield next(run.get_steps())
@@ -79,7 +81,8 @@ def test_the_metrics_of_a_classification_have_the_seeds_form(seed: SimpleNamespa
 
 def test_the_metrics_of_a_regression_leave_out_a_failed_child(regression: AutoMLRun, tmp_path: Path) -> None:
     children = list(regression.get_children())
-    assert [child.get_status() for child in children] == ["Completed", "Completed", "Failed", "Completed"]
+    failed = {child.id for child in children if child.properties["run_algorithm"] == "RandomForest"}
+    assert {child.id for child in children if child.get_status() == "Failed"} == failed
     columns = columns_of(regression.get_default_metrics_output(), tmp_path)
     assert list(columns) == [child.id for child in children if child.get_status() == "Completed"]
     for column in columns.values():
@@ -87,10 +90,11 @@ def test_the_metrics_of_a_regression_leave_out_a_failed_child(regression: AutoML
         assert {len(cell) for cell in column.values()} == {1}
         assert np.isnan(column["root_mean_squared_log_error"])  # as targets are negative
     table = pd.DataFrame(columns)
-    assert table.shape == (14, 3)
+    assert table.shape == (14, 6 - len(failed))
     best = regression.get_metrics()
     assert best["r2_score"] == table.loc["r2_score", regression.get_best_child().id][0] > 0.5
-    assert children[2].get_metrics() == {}
+    assert failed
+    assert all(child.get_metrics() == {} for child in children if child.id in failed)
 
 
 def test_the_model_of_a_regression_is_downloaded_and_loaded(regression: AutoMLRun, tmp_path: Path) -> None:

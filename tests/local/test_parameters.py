@@ -261,6 +261,28 @@ class TestResolve:
         with pytest.raises(UserErrorException, match="data: label_column_name='y' is not a column of the training"):
             resolve(workspace, definition, {"data": bank.drop_columns("y")})
 
+    def test_validation_data_and_columns_are_checked_with_all_that_is_assigned(
+        self, target: ComputeTarget, bank: TabularDataset
+    ) -> None:
+        workspace = target.workspace
+        wide = Dataset.Tabular.from_pandas_dataframe(bank_like(70).assign(weight=2)).register(workspace, "wide")
+        other = Dataset.Tabular.from_pandas_dataframe(bank_like(40).assign(weight=1)).register(workspace, "other")
+        definition = definition_of(
+            target,
+            DatasetConsumptionConfig("training", PipelineParameter("data", bank)),
+            validation_data=DatasetConsumptionConfig("valid", PipelineParameter("by", bank.take(30))),
+            weight_column_name=PipelineParameter("weight", "age"),
+        )
+        assert definition["parameters"]["by"]["setting"] == "validation_data"
+        changed = resolve(workspace, definition, {"data": wide, "by": other, "weight": "weight"})
+        (step,) = changed["steps"]
+        assert (step["dataset"], step["validation"]["dataset"], step["data_rows"]) == ("wide:1", "other:1", 70)
+        assert changed["parameters"]["by"]["default"] == "other:1"
+        with pytest.raises(UserErrorException, match=r"- by: validation_data must have the columns .* it also has"):
+            resolve(workspace, definition, {"by": other})
+        with pytest.raises(UserErrorException, match="- weight: weight_column_name names 'agee'"):
+            resolve(workspace, definition, {"weight": "agee"})
+
     def test_all_that_is_wrong_is_said_at_once(self, workspace: Workspace, definition: dict[str, Any]) -> None:
         with pytest.raises(UserErrorException) as caught:
             resolve(workspace, definition, {"metric": 1, "round": 2, "rounds": 0, "data": 3})

@@ -11,6 +11,8 @@ from nbhelpers.local import AutoMLConfig, AutoMLStep, Pipeline, reuse
 from nbhelpers.local.reuse import changes, find_reusable, fingerprint, fingerprint_parts
 from nbhelpers.local.store import runs
 
+from .conftest import bank_like
+
 
 def step_of(seed: SimpleNamespace, data: Any = None, label: str = "y", **settings: Any) -> dict[str, Any]:
     """The definition of the seed's step with other data or settings, through JSON as a store gives it back."""
@@ -56,6 +58,15 @@ def test_changed_data_is_named_with_its_rows(seed: SimpleNamespace) -> None:
     assert decide(seed, step_of(seed, frame.assign(age=1))).why.endswith("data (other content, 400 rows)")
 
 
+def test_changed_validation_data_is_named_with_its_rows(seed: SimpleNamespace) -> None:
+    by = {"validation_data": bank_like(60, seed=2), "n_cross_validations": None}
+    why = decide(seed, step_of(seed, **by)).why
+    assert why.endswith(": n_cross_validations 3 to None, validation data (none to 60 rows)")
+    before, other = step_of(seed, **by), step_of(seed, **by | {"validation_data": bank_like(60, seed=3)})
+    old = before | {"fingerprint_parts": fingerprint_parts(before)}
+    assert changes(old, other, fingerprint_parts(other)) == ["validation data (other content, 60 rows)"]
+
+
 def test_another_label_is_named(seed: SimpleNamespace) -> None:
     assert decide(seed, step_of(seed, label="job")).why.endswith(": label y to job")
 
@@ -95,7 +106,7 @@ def test_a_run_without_its_outputs_is_not_reused(seed: SimpleNamespace, monkeypa
     assert found.why.endswith("are gone")
 
 
-@pytest.mark.parametrize("part", ["settings", "data", "label", "version", "engine", "packages"])
+@pytest.mark.parametrize("part", ["settings", "data", "validation", "label", "version", "engine", "packages"])
 def test_every_part_decides_on_the_fingerprint(seed: SimpleNamespace, part: str) -> None:
     parts = fingerprint_parts(step_of(seed))
     assert fingerprint(parts) == fingerprint(dict(reversed(parts.items())))
@@ -115,7 +126,7 @@ def test_every_source_of_the_engine_decides(
     copy = Path(shutil.copytree(Path(automl.__file__).parent, tmp_path / "automl"))
     monkeypatch.setattr(automl, "__file__", str(copy / "__init__.py"))
     assert fingerprint_parts(step)["engine"] == before
-    (copy / "candidates.py").write_text((copy / "candidates.py").read_text() + "\n")
+    (copy / "proposals.py").write_text((copy / "proposals.py").read_text() + "\n")
     assert fingerprint_parts(step)["engine"] != before
 
 

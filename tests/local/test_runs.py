@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from sklearn.metrics import roc_auc_score
 
 from nbhelpers.errors import ExperimentExecutionException, ModelError, UserErrorException
-from nbhelpers.local import AutoMLRun, Experiment, PipelineRun, Run, StepRun
+from nbhelpers.local import AutoMLRun, Experiment, PipelineRun, Run, StepRun, child_models
+from nbhelpers.local.models import model_file
+from nbhelpers.local.reuse import fingerprint_parts
 from nbhelpers.local.store import now, runs
 from nbhelpers.metrics import CLASSIFICATION_METRICS
 
@@ -83,15 +86,20 @@ def test_children_are_runs_with_azures_properties(seed: SimpleNamespace) -> None
     assert isinstance(json.loads(first["pipeline_spec"]), dict)
     assert children[0].get_metrics()["AUC_weighted"] == float(first["score"])
     assert children[0].get_metrics()["confusion_matrix"].endswith(f"dcid.{children[0].id}/confusion_matrix")
-    last = children[-1].properties
-    assert last["run_algorithm"] == "VotingEnsemble"
-    assert sum(json.loads(last["ensemble_weights"])) == pytest.approx(1)
-    assert len(json.loads(last["ensembled_iterations"])) == len(json.loads(last["ensembled_algorithms"]))
+    assert (first["nbhelpers.preprocessor"], first["run_preprocessor"]) == ("", "")
+    assert first["nbhelpers.fitted"].endswith("LGBMClassifier")
+    for last, name in zip(children[-2:], ("VotingEnsemble", "StackEnsemble"), strict=True):
+        facts = last.properties
+        assert facts["run_algorithm"] == name
+        assert facts["pipeline_id"] == {"V": "__AutoML_Ensemble__", "S": "__AutoML_Stack_Ensemble__"}[name[0]]
+        assert sum(json.loads(facts["ensemble_weights"])) == pytest.approx(1)
+        assert len(json.loads(facts["ensembled_iterations"])) == len(json.loads(facts["ensembled_algorithms"]))
 
 
 def test_the_files_of_a_child_can_be_downloaded(seed: SimpleNamespace, tmp_path: Path) -> None:
     child = next(seed.step.get_children())
-    assert child.get_file_names() == ["outputs/accuracy_table", "outputs/confusion_matrix", "predictions.npy"]
+    names = [name for name in child.get_file_names() if name != "outputs/model_data"]  # which a test may ask for
+    assert names == ["outputs/accuracy_table", "outputs/confusion_matrix", "predictions.npy"]
     child.download_file("outputs/confusion_matrix", tmp_path / "new" / "matrix.json")
     matrix = json.loads((tmp_path / "new" / "matrix.json").read_text())["data"]["matrix"]
     assert np.sum(matrix) == 400
@@ -110,12 +118,27 @@ def test_the_step_run_has_the_properties_and_tags_of_an_automl_run(seed: SimpleN
     assert json.loads(properties["AMLSettingsJsonString"])["experiment_timeout_minutes"] == 16
     assert all(isinstance(value, str) for value in properties.values())
     assert seed.step.tags["automl_best_child_run_id"] == seed.step.get_best_child().id
+    ways = json.loads(properties["nbhelpers.selection"])
+    assert {way["way"] for way in ways} == {"Best child alone", "VotingEnsemble", "StackEnsemble"}
+    assert seed.step.get_best_child().properties["iteration"] == str(ways[0]["iteration"])
+
+
+def test_a_step_says_which_rows_the_predictions_of_its_children_are_for(seed: SimpleNamespace, tmp_path: Path) -> None:
+    scored = np.load(seed.ws.store.run_folder(seed.step.id) / "outputs" / "scored_rows.npy")
+    assert sorted(scored[:, 0]) == list(range(400))
+    assert sorted(set(scored[:, 1])) == [0, 1, 2]
+    child = next(seed.step.get_children())
+    child.download_file("predictions.npy", tmp_path)
+    certainty = np.load(tmp_path / "predictions.npy")[:, 1]
+    truth = seed.dataset.to_pandas_dataframe()["y"].to_numpy()[scored[:, 0]] == "yes"
+    scores = [roc_auc_score(truth[scored[:, 1] == fold], certainty[scored[:, 1] == fold]) for fold in range(3)]
+    assert scores == pytest.approx(json.loads(child.properties["fold_scores"]))
 
 
 def test_the_best_child_and_its_model(seed: SimpleNamespace) -> None:
     child, model = seed.step.get_output()
     scores = {c.id: c.get_metrics()["AUC_weighted"] for c in seed.step.get_children()}
-    assert scores[child.id] == max(scores.values())
+    assert scores[child.id] == pytest.approx(max(scores.values()), abs=0.05)  # of ways that are close, the safest
     assert seed.step.get_metrics() == child.get_metrics()
     assert list(model.classes_) == ["no", "yes"]
     losses = {c.id: c.get_metrics()["log_loss"] for c in seed.step.get_children()}
@@ -126,15 +149,40 @@ def test_the_best_child_and_its_model(seed: SimpleNamespace) -> None:
         seed.step.get_output(iteration=1, metric="accuracy")
     with pytest.raises(UserErrorException, match="no child run of iteration 99"):
         seed.step.get_output(iteration=99)
-    other = next(c for c in seed.step.get_children() if c.id != child.id)
-    with pytest.raises(ModelError, match="was not kept"):
-        seed.step.get_output(iteration=int(other.properties["iteration"]))
+
+
+def test_the_model_of_any_child_is_fitted_when_it_is_asked_for_and_kept(
+    seed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = seed.dataset.to_pandas_dataframe().drop(columns="y")
+    best = seed.step.get_best_child().id
+    expected = {}
+    for number in range(4):
+        child, model = seed.step.get_output(iteration=number)
+        assert child.id == f"{seed.step.id}_{number}"
+        assert model_file(seed.ws.store, child.id).is_file() == (child.id != best)
+        expected[number] = model.predict_proba(rows)
+    monkeypatch.setattr("nbhelpers.automl.refitting.fit_child", None)  # none is fitted again
+    for number, probabilities in expected.items():
+        assert np.array_equal(seed.step.get_output(iteration=number)[1].predict_proba(rows), probabilities)
+    with pytest.raises(ModelError, match="only the best model of a run can be registered"):
+        seed.step.register_model("other", iteration=next(n for n in range(4) if not best.endswith(f"_{n}")))
+
+
+def test_the_model_of_a_child_of_another_engine_is_not_fitted(
+    seed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_models, "fingerprint_parts", lambda step: fingerprint_parts(step) | {"engine": "new"})
+    step = seed.ws.store.one(sa.select(runs).where(runs.c.id == seed.step.id))
+    with pytest.raises(ModelError, match="trained by another version of the engine"):
+        child_models._fit(seed.ws.store, step, f"{seed.step.id}_0")
 
 
 def test_the_summary_counts_algorithms(seed: SimpleNamespace) -> None:
     summary = seed.step.summary()
     assert sum(count for _, count, _ in summary) == 4
-    assert max(score for *_, score in summary) == seed.step.get_best_child().get_metrics()["AUC_weighted"]
+    scores = [float(child.properties["score"]) for child in seed.step.get_children()]
+    assert max(score for *_, score in summary) == max(scores)
 
 
 def test_guardrails_are_printed_and_returned(seed: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:

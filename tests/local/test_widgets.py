@@ -39,7 +39,7 @@ def test_a_run_is_shown_with_its_steps_and_children(seed: SimpleNamespace, capsy
     assert text.startswith("Finished after ")
     assert f" · 4 child runs · best AUC_weighted {best} (child " in text
     assert f"PipelineRun {seed.pipeline_run.id}\nStep automl_module: Finished, 4 child runs\n" in text
-    assert "Child run 3: VotingEnsemble, " in text
+    assert "Child run 2: VotingEnsemble, " in text
     html = RunDetails(seed.step)._repr_html_()
     assert html.count("<tr>") == 1 + 1 + 1 + 4
     assert best in html

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nbhelpers.errors import ActivityFailedException, ModelError, StoreError, UserErrorException
@@ -188,3 +189,27 @@ Pipeline(ws, AutoMLStep("automl_module", config)).submit("behind")
     (run,) = target.workspace.experiments["behind"].get_runs()
     run.cancel()
     assert run.wait_for_completion(show_output=False, raise_on_error=False) == "Canceled"
+
+
+def test_a_run_is_judged_by_the_validation_data_that_it_is_given(target: ComputeTarget) -> None:
+    given = {"validation_data": bank_like(80, seed=2).assign(age=1.5), "weight_column_name": "age"}
+    run = submit(target, training_data=bank_like(200), iterations=4, allowed_models=["LogisticRegression"], **given)
+    assert run.wait_for_completion(show_output=False) == "Finished"
+    (step,) = run.get_steps()
+    assert (step.properties["training_type"], step.properties["train_rows"]) == ("TrainAndValidation", "200")
+    scored = np.load(target.workspace.store.run_folder(step.id) / "outputs" / "scored_rows.npy")
+    assert scored.tolist() == [[200 + row, 0] for row in range(80)]
+    _, model = step.get_output()
+    assert list(model.feature_names_in_) == ["job", "duration"]
+    first = next(step.get_children()).properties["iteration"]
+    assert step.get_output(iteration=int(first))[1].predict(bank_like(5).drop(columns="y")).shape == (5,)
+
+
+def test_guardrails_are_there_while_the_run_is_at_work(target: ComputeTarget) -> None:
+    run = submit(target)
+    (step,) = run.get_steps()
+    wait_until(lambda: bool(step.get_guardrails(to_console=False)))
+    assert step.get_status() == "Running"
+    run.cancel()
+    assert run.wait_for_completion(show_output=False, raise_on_error=False) == "Canceled"
+    assert step.get_guardrails(to_console=False)["faults"]

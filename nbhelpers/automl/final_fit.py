@@ -1,0 +1,151 @@
+"""The end of a search: the best model is fitted on all rows, and what it relies on is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from nbhelpers.automl import importance
+from nbhelpers.automl.data import TrainingData
+from nbhelpers.automl.featurize import DataTransformer
+from nbhelpers.automl.pipelines import Candidate
+from nbhelpers.automl.records import Child, Pool
+from nbhelpers.automl.selection import Way, joined
+from nbhelpers.automl.settings import Settings
+from nbhelpers.automl.training import refit
+from nbhelpers.errors import TrainingError
+from nbhelpers.metrics import greater_is_better
+
+#: Fitting on all rows, as a multiple of the time that a fold takes for as many: more rounds, and some slack.
+_REFIT_FACTOR = 1.25
+#: Seconds that metrics of some thousand rows take, about.
+_SCORING = 0.02
+#: Seconds between two looks at the clock and at `should_stop`.
+_POLL = 0.2
+
+
+def refit_seconds(child: Child, data: TrainingData) -> float:
+    """The time that fitting a child on all rows is expected to take."""
+    rows = sum(len(split.train) for split in data.splits)
+    return _REFIT_FACTOR * child.fit_seconds * len(data.final) / rows
+
+
+class FinalFit:
+    """Fits the best model in what is left of the time.
+
+    Parameters
+    ----------
+    data, settings, transformer, pool
+        Of the search.
+    seconds_left : function
+        Of the experiment's time.
+    should_stop : function that returns True to cancel
+
+    Attributes
+    ----------
+    model : Pipeline or None
+        The fitted model.
+    canceled : bool
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        settings: Settings,
+        transformer: DataTransformer,
+        pool: Pool,
+        seconds_left: Callable[[], float],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.model: Pipeline | None = None
+        self.canceled = False
+        self._data, self._settings, self._transformer, self._pool = data, settings, transformer, pool
+        self._seconds_left, self._should_stop = seconds_left, should_stop
+
+    def fit(self, ways: Sequence[Way], children: Sequence[Child]) -> Child:
+        """Go the first of the ways that can be gone, and give its child.
+
+        Members that cannot be fitted, or not in time, are left out; the next way is gone if none is left,
+        and after the ways come the best children of each algorithm, of which some may need less memory.
+
+        Parameters
+        ----------
+        ways : sequence of Way
+        children : sequence of Child
+            The completed ones.
+
+        Raises
+        ------
+        TrainingError
+            No child could be fitted.
+        """
+        reasons: list[str] = []
+        fitted: dict[int, Pipeline] = {}
+        of = {child.iteration: child for child in children}
+        sign = 1 if greater_is_better(self._settings.primary_metric) else -1
+        best_of = {child.algorithm: child for child in sorted(children, key=lambda child: sign * (child.score or 0.0))}
+        for goal in [*(way.child for way in ways), *reversed(best_of.values())]:
+            members = [of[iteration] for iteration in goal.weights or [goal.iteration]]
+            self._fit([child for child in members if child.iteration not in fitted], fitted, reasons)
+            if self.canceled:
+                return goal
+            self.model = joined(goal, members, fitted, self._transformer, self._data, self._settings)
+            if self.model is not None:
+                return goal
+        raise TrainingError(
+            f"The best model could not be fitted on all rows: {'; '.join(dict.fromkeys(reasons))}",
+            "Give the search more memory or fewer rows.",
+        )
+
+    def _fit(self, members: list[Child], fitted: dict[int, Pipeline], reasons: list[str]) -> None:
+        """Fit children, those with the greatest weight first, while there is time or none is fitted yet."""
+        waiting = list(members)
+        tasks: dict[int, Future[Pipeline]] = {}
+        try:
+            while waiting or tasks:
+                if self._should_stop():
+                    self.canceled = True
+                    return
+                late = self._seconds_left() <= 0
+                if late and fitted:
+                    reasons.append("there was no time left")
+                    return
+                while waiting and len(tasks) < (1 if late else self._pool.slots):
+                    child = waiting.pop(0)
+                    tasks[child.iteration] = self._pool.submit(refit, self._data, _candidate(child))
+                wait(tasks.values(), _POLL, FIRST_COMPLETED)
+                for iteration in [iteration for iteration, task in tasks.items() if task.done()]:
+                    try:
+                        fitted[iteration] = tasks.pop(iteration).result()
+                    except Exception as error:  # the other members can do without it
+                        reasons.append(f"{type(error).__name__}: {error}".rstrip(": "))
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+    def importance(self, best: Child, children: Sequence[Child]) -> list[dict[str, Any]]:
+        """The importance of columns to the heaviest member of the best model; empty if there is no time for it."""
+        if not self._settings.model_explainability or self._should_stop():
+            return []
+        heaviest = max(best.weights, key=lambda i: best.weights[i]) if best.weights else best.iteration
+        child = next(child for child in children if child.iteration == heaviest)
+        columns: dict[str, list[int]] = {}
+        for position, name in enumerate(self._transformer.sources()):
+            columns.setdefault(name, []).append(position)
+        share = min(1.0, importance.ROWS / len(self._data.scored))
+        shuffles = importance.REPEATS * len(columns) * (child.predict_seconds * share + _SCORING)
+        if child.fit_seconds / len(self._data.splits) + shuffles > self._seconds_left():
+            return []
+        task = self._pool.submit(importance.permutation_importance, self._data, _candidate(child), columns)
+        while wait([task], _POLL).not_done:
+            if self._should_stop() or self._seconds_left() <= 0:
+                task.cancel()
+                return []
+        return [] if task.exception() else list(task.result())
+
+
+def _candidate(child: Child) -> Candidate:
+    return Candidate(child.algorithm, child.preprocessor, child.parameters)

@@ -1,0 +1,195 @@
+"""The ways from completed children to a model: the best child alone or an ensemble, and which generalises best."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from nbhelpers.automl import ensemble
+from nbhelpers.automl.data import TrainingData
+from nbhelpers.automl.featurize import DataTransformer
+from nbhelpers.automl.records import Child
+from nbhelpers.automl.settings import Settings
+from nbhelpers.automl.training import score
+from nbhelpers.metrics import greater_is_better, sum_tables
+
+
+@dataclass
+class Way:
+    """A way to a model.
+
+    Attributes
+    ----------
+    child : Child
+        The best child, or an ensemble.
+    scores : list of float
+        By fold, the primary metric on rows that had no part in what the way chose or learned.
+    loss : float
+        Likewise the log loss, or the mean squared error.
+    """
+
+    child: Child
+    scores: list[float]
+    loss: float
+
+    def evidence(self) -> dict[str, Any]:
+        """What a reader may want to know of it."""
+        name = self.child.algorithm if self.child.weights else "Best child alone"
+        return {"way": name, "iteration": self.child.iteration, "score": _mean(self.scores), "loss": self.loss}
+
+
+def ways_to_model(
+    completed: Sequence[Child], data: TrainingData, settings: Settings, ensembles: Sequence[str], iteration: int
+) -> list[Way]:
+    """The ways to a model: first the best child alone, then the ensembles, whose children are made here.
+
+    Each is judged on rows that had no part in it: what a way chooses or learns on all folds but one is judged on that
+    one. So is the choice of the best child, whose score in the leaderboard is the best of many.
+
+    Parameters
+    ----------
+    completed : sequence of Child
+    data : TrainingData
+    settings : Settings
+    ensembles : sequence out of "VotingEnsemble" and "StackEnsemble"
+    iteration : int
+        Of the first ensemble.
+    """
+    ways = [_best_alone(completed, data)]
+    voters: dict[int, float] = {}
+    of = {child.iteration: child for child in completed}
+    for name in ensembles if len(completed) > 1 else []:
+        started = time.perf_counter()
+        voting = ensemble.vote(completed, data, settings.ensemble_iterations) if not voters else None
+        voters = voting.weights if voting else voters
+        chosen = voting if name == "VotingEnsemble" else None
+        chosen = chosen or ensemble.stack(completed, data, settings, list(voters))
+        parts = [
+            score(data, chosen.predictions[data.parts == fold], split.valid) for fold, split in enumerate(data.splits)
+        ]
+        child = Child(
+            iteration + len(ways) - 1,
+            name,
+            "",
+            {},
+            "Completed",
+            fit_seconds=time.perf_counter() - started,
+            predict_seconds=sum(of[member].predict_seconds for member in chosen.weights),
+            predictions=chosen.predictions,
+            weights=chosen.weights,
+            **summary(data, parts),
+        )
+        ways.append(Way(child, child.fold_scores, ensemble.loss(data, chosen.predictions)))
+    return ways
+
+
+def by_preference(ways: Sequence[Way], sign: int) -> list[Way]:
+    """The ways of `ways_to_model`, the one to go first.
+
+    Of two ensembles whose primary metric is within a standard error of each other, fold by fold, the one with the lower
+    log loss (squared error) is preferred, as the primary metric cannot tell them apart. The best child alone has to be
+    better than an ensemble by more than that: averages vary less from one set of rows to the next.
+
+    Parameters
+    ----------
+    ways : sequence of Way
+    sign : 1 or -1
+        1 if a greater score is better.
+    """
+    best, *ensembles = ways
+    ensembles.sort(key=lambda way: way.loss)
+    if len(ensembles) == 2 and _is_clearly_better(ensembles[1], ensembles[0], sign):
+        ensembles.reverse()
+    if not ensembles or _is_clearly_better(best, ensembles[0], sign):
+        return [best, *ensembles]
+    return [*ensembles, best]
+
+
+def joined(
+    child: Child,
+    members: Sequence[Child],
+    fitted: Mapping[int, Pipeline],
+    transformer: DataTransformer,
+    data: TrainingData,
+    settings: Settings,
+) -> Pipeline | None:
+    """The pipeline of a child from what was fitted of it; None if nothing was.
+
+    Parameters
+    ----------
+    child : Child
+    members : sequence of Child
+        Of an ensemble: the children that ``child.weights`` names, with their predictions; more are ignored.
+    fitted : mapping of int to Pipeline
+        By iteration. An ensemble does without the members that are missing here.
+    transformer : DataTransformer
+    data : TrainingData
+    settings : Settings
+    """
+    names = [iteration for iteration in (child.weights or [child.iteration]) if iteration in fitted]
+    if not names:
+        return None
+    start = ("datatransformer", transformer)
+    if len(names) == 1:
+        return Pipeline([start, *fitted[names[0]].steps])
+    last: Any
+    if child.algorithm == "VotingEnsemble":
+        voting = ensemble.PreFittedVotingRegressor if data.classes is None else ensemble.PreFittedSoftVotingClassifier
+        last = voting([(str(name), fitted[name]) for name in names], [child.weights[name] for name in names])
+    else:
+        meta = ensemble.stack([one for one in members if one.iteration in names], data, settings, names).meta
+        stacking = ensemble.StackEnsembleRegressor if data.classes is None else ensemble.StackEnsembleClassifier
+        last = stacking([(str(name), fitted[name]) for name in sorted(names)], meta, ensemble.unit(data))
+    return Pipeline([start, (type(last).__name__.lower(), last)])
+
+
+def leader(completed: Sequence[Child], sign: int) -> Child:
+    """The child with the best score."""
+    return max(completed, key=lambda child: sign * (child.score or 0.0))
+
+
+def summary(data: TrainingData, parts: Sequence[tuple[dict[str, float], dict[str, dict[str, Any]]]]) -> dict[str, Any]:
+    """What a `Child` says about the metrics and tables of its folds."""
+    by_fold = {name: [values[name] for values, _ in parts] for name in parts[0][0]}
+    means = {name: _mean(values) for name, values in by_fold.items()}
+    return {
+        "score": means[data.primary_metric],
+        "metrics": means,
+        "fold_scores": by_fold[data.primary_metric],
+        "tables": {name: sum_tables([tables[name] for _, tables in parts]) for name in parts[0][1]},
+    }
+
+
+def _best_alone(completed: Sequence[Child], data: TrainingData) -> Way:
+    """The best child alone, chosen for each fold by its scores on the others."""
+    sign, n_folds = 1 if greater_is_better(data.primary_metric) else -1, len(data.splits)
+    predictions = np.empty_like(np.asarray(completed[0].predictions))
+    scores = []
+    for fold in range(n_folds):
+        others = [i for i in range(n_folds) if i != fold] or [fold]
+        means = [sign * _mean([child.fold_scores[i] for i in others]) for child in completed]
+        chosen = completed[int(np.nanargmax(means))] if not np.isnan(means).all() else leader(completed, sign)
+        rows = data.parts == fold
+        predictions[rows] = np.asarray(chosen.predictions)[rows]
+        scores.append(chosen.fold_scores[fold])
+    return Way(leader(completed, sign), scores, ensemble.loss(data, predictions))
+
+
+def _is_clearly_better(way: Way, other: Way, sign: int) -> bool:
+    """Whether the primary metric of a way is better by more than the standard error of the difference."""
+    gaps = sign * (np.array(way.scores) - np.array(other.scores))
+    gaps = gaps[~np.isnan(gaps)]
+    error = float(gaps.std(ddof=1) / math.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
+    return len(gaps) > 0 and float(gaps.mean()) > error
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of the values that are not NaN."""
+    present = [value for value in values if not math.isnan(value)]
+    return float(np.mean(present)) if present else math.nan

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nbhelpers.automl.records import Child
+from nbhelpers.automl.selection import Way, by_preference
+
+
+def way(name: str, scores: list[float], loss: float) -> Way:
+    weights = {} if name == "LightGBM" else {0: 1.0}
+    child = Child(0, name, "", {}, "Completed", score=float(np.nanmean(scores)), fold_scores=scores, weights=weights)
+    return Way(child, scores, loss)
+
+
+def names(*ways: Way, sign: int = 1) -> list[str]:
+    return [each.child.algorithm for each in by_preference(list(ways), sign)]
+
+
+BASE = np.array([0.80, 0.84, 0.78, 0.82])
+
+
+def scores(gap: float, noise: float = 0.0, base: Any = BASE) -> list[float]:
+    return (base + gap + noise * np.array([1, -1, -1, 1])).tolist()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_primary_metric_that_is_better_beyond_the_standard_error_decides(sign):
+    worse = way("VotingEnsemble", (sign * np.array(scores(0.0))).tolist(), loss=0.1)
+    better = way("StackEnsemble", (sign * np.array(scores(0.01, 0.002))).tolist(), loss=0.9)
+    alone = way("LightGBM", (sign * np.array(scores(-0.1))).tolist(), loss=0.5)
+    assert names(alone, worse, better, sign=sign)[0] == "StackEnsemble"
+    best = way("LightGBM", (sign * np.array(scores(0.1, 0.002))).tolist(), loss=2.0)
+    assert names(best, worse, better, sign=sign)[0] == "LightGBM"
+
+
+def test_the_loss_decides_between_ensembles_that_the_primary_metric_cannot_tell_apart():
+    alone = way("LightGBM", scores(-0.1), loss=0.5)
+    for losses, first in (((0.4, 0.3), "StackEnsemble"), ((0.3, 0.4), "VotingEnsemble")):
+        voting = way("VotingEnsemble", scores(0.0), loss=losses[0])
+        stacked = way("StackEnsemble", scores(0.001, 0.02), loss=losses[1])
+        assert names(alone, voting, stacked)[0] == first
+
+
+def test_folds_without_a_score_are_left_out_of_the_comparison():
+    alone = way("LightGBM", [0.9, math.nan, 0.91], loss=0.5)
+    assert names(alone, way("VotingEnsemble", [0.8, math.nan, 0.8], loss=0.4)) == ["LightGBM", "VotingEnsemble"]
+
+
+def test_all_ways_are_kept():
+    ways = [
+        way("LightGBM", scores(0), 0.3),
+        way("VotingEnsemble", scores(0), 0.2),
+        way("StackEnsemble", scores(0), 0.1),
+    ]
+    assert sorted(names(*ways)) == ["LightGBM", "StackEnsemble", "VotingEnsemble"]
+    assert names(ways[0]) == ["LightGBM"]
+    assert set(names(ways[0], ways[1])) == {"LightGBM", "VotingEnsemble"}
