@@ -9,7 +9,9 @@ BIN := .venv/bin
 # The environment's own kernel, not one that the user has registered under the same name.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help run lab test test-azure notebooks install install-dev install-azure lock clean
+PEERS := benchmarks/.peers
+
+.PHONY: help run lab test test-azure notebooks install install-dev install-azure peers lock clean
 
 help:
 	@echo "make run            run notebooks 00 to 07 on the bundled data and write a report"
@@ -18,6 +20,7 @@ help:
 	@echo "make test-azure     check the Azure side: the real SDK on the emulator of its service"
 	@echo "make notebooks      run the notebooks in place, as they are committed"
 	@echo "make install-azure  make .venv-azure, which has the Azure ML SDK v1 too (about 2 GB)"
+	@echo "make peers          make the environments of what benchmarks/automl.py compares with (5 GB or more)"
 	@echo "make lock           resolve the locked versions anew (needs uv)"
 	@echo "make clean          remove the environment, the workspace folder and all runs"
 
@@ -89,6 +92,14 @@ endef
 .venv-azure/azure-installed: requirements/azure.txt pyproject.toml | .venv-azure/bin/python
 	$(call install,.venv-azure,azure)
 
+# Each in an environment of its own, as they want different versions of the same packages.
+peers: $(patsubst benchmarks/peers/%.txt,$(PEERS)/%/installed,$(wildcard benchmarks/peers/*.txt))
+
+$(PEERS)/%/installed: benchmarks/peers/%.txt
+	@$(call find_python,3.11 3.12 3.13); "$$found" -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 # The azure lock is resolved first; the others take their versions from it, so that all environments agree.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links
@@ -98,4 +109,4 @@ lock:
 	$(COMPILE) requirements/base.in --constraint requirements/azure.txt --output-file requirements/base.txt
 
 clean:
-	rm -rf .venv .venv-azure .nbhelpers runs .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-azure benchmarks/.peers .nbhelpers runs .pytest_cache .mypy_cache .ruff_cache *.egg-info
