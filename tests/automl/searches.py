@@ -24,7 +24,8 @@ class Slots:
 
 
 def run(X: Any, y: Any, task: str = "classification", pool: Any = None, finished: Any = (), **settings: Any) -> Result:
-    hooks = {name: settings.pop(name) for name in ("on_start", "on_child", "should_stop") if name in settings}
+    names = ("on_start", "on_child", "should_stop", "elapsed")
+    hooks = {name: settings.pop(name) for name in names if name in settings}
     wanted = check_settings(task, FAST | settings)
     return search(X, y, wanted, pool=pool or SerialPool(), finished=finished, **hooks)
 

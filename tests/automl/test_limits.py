@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nbhelpers.automl import LAG, SerialPool
+from nbhelpers.automl import LAG, SerialPool, engine
 from nbhelpers.errors import TrainingError
 from tests.automl.scripted import OutOfOrder, Scripted
 from tests.automl.searches import Slots, run, tried
@@ -109,6 +109,29 @@ def test_too_little_time_for_any_model_is_an_error(table):
     X, y, _ = table
     with pytest.raises(TrainingError, match="experiment_timeout_minutes"):
         run(X, y, experiment_timeout_minutes=1e-6)
+
+
+def test_time_that_was_over_before_the_search_counts(table):
+    X, y, _ = table
+    with pytest.raises(TrainingError, match="experiment_timeout_minutes"):
+        run(X, y, pool=Scripted(), experiment_timeout_minutes=60, elapsed=3600)
+    assert run(X, y, pool=Scripted(), experiment_timeout_minutes=60, elapsed=3000, iterations=2).model is not None
+
+
+def test_at_most_half_of_the_time_is_kept_for_fitting_the_final_model(table, monkeypatch):
+    X, y, _ = table
+    ahead, clock, ends = 0.0, time.monotonic, []
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+    monkeypatch.setattr(engine, "refit_seconds", lambda *_: 100.0)
+
+    def slow(*_: Any) -> None:
+        nonlocal ahead
+        ahead += 10
+
+    settings = {"experiment_timeout_minutes": 20, "enable_early_stopping": False, "pool": Scripted(slow)}
+    result = run(X, y, on_child=lambda _: ends.append(ahead), **settings)
+    assert result.ended_by == "experiment_timeout"
+    assert 500 < ends[len(tried(result)) - 1] <= 601
 
 
 def test_a_fold_that_outlasts_the_time_of_an_iteration_is_ended_while_it_is_training(table):

@@ -241,3 +241,15 @@ def test_what_was_learned_of_a_family_moves_what_is_drawn_of_it():
         return float(np.median([propose(start + k, settings, data, known).parameters["alpha"] for k in range(20)]))
 
     assert drawn(results(lambda log: log)) > 3 * drawn(results(lambda log: -log))
+
+
+@pytest.mark.parametrize(("shape", "quick"), [((300, 3), False), ((400, 2000), True), ((90_000, 40), True)])
+def test_boosting_starts_with_fast_learning_rates_where_a_round_costs_much(shape, quick):
+    settings = check_settings("classification", {})
+    rates = [
+        candidate.parameters["learning_rate"]
+        for candidate in portfolio(settings, data_of(settings, *shape, categorical=()))
+        if "learning_rate" in candidate.parameters
+    ]
+    assert rates
+    assert all((rate > 0.06) == quick for rate in rates)
