@@ -74,6 +74,11 @@ class TrainingData:
         return np.repeat(np.arange(len(self.splits)), [len(split.valid) for split in self.splits])
 
     @property
+    def n_predictions(self) -> int:
+        """How many numbers a model predicts for the scored rows: values, or probabilities of each class."""
+        return len(self.scored) * (1 if self.classes is None else len(self.classes))
+
+    @property
     def searched(self) -> int:
         """The number of rows that the splits are made of: all, or a sample of them."""
         return len(self.splits[0].train) + len(self.splits[0].valid)

@@ -39,8 +39,8 @@ _LEAST_BESIDE_ENSEMBLES = 2
 _MEMBERS = 6
 #: At most this share of the whole time is kept for fitting members, except the one of the best child.
 _MOST_FOR_MEMBERS = 0.5
-#: Seconds kept for choosing and judging the ensembles and for what follows the search.
-_CLOSING = 1.0
+#: Seconds kept for what follows the search, and for each probability that ensembles are chosen and judged by.
+_CLOSING, _CLOSING_OF_EACH = 1.0, 2.5e-5
 #: A child is given up that would take more than this share of the whole time, once there is another.
 _MOST_OF_TIME = 0.4
 _SIX_DAYS = 8640.0
@@ -390,8 +390,9 @@ class _Search:
         ranked = sorted(self._completed(), key=lambda child: -self.sign * (child.score or 0.0))
         if not ranked:
             return 0.0
-        members = ranked[:1]
+        members, closing = ranked[:1], _CLOSING
         if self.planned:
+            closing += _CLOSING_OF_EACH * self.data.n_predictions
             best_of = {child.algorithm: child for child in reversed(ranked)}
             members = list({child.iteration: child for child in (*ranked[:_MEMBERS], *best_of.values())}.values())
         seconds = sorted((refit_seconds(child, self.data) for child in members), reverse=True)
@@ -399,7 +400,7 @@ class _Search:
         for each in seconds:
             loads[loads.index(min(loads))] += each
         most = max(_MOST_FOR_MEMBERS * 60 * self.minutes, refit_seconds(ranked[0], self.data))
-        return min(max(loads), most) + _CLOSING
+        return min(max(loads), most) + closing
 
     def _no_model(self) -> TrainingError:
         failed = [child for child in self.children if child.status == "Failed"]

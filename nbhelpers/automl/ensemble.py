@@ -110,7 +110,7 @@ def stack(children: Sequence[Child], data: TrainingData, settings: Settings, vot
 
 def can_stack(data: TrainingData) -> bool:
     """Whether the members' predictions fit in memory together."""
-    return len(data.scored) * (1 if data.classes is None else len(data.classes)) <= _MOST_PREDICTIONS
+    return data.n_predictions <= _MOST_PREDICTIONS
 
 
 def unit(data: TrainingData) -> float:
