@@ -12,7 +12,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, PredictionErrorDisplay, RocCurveDisplay
 
 from nbhelpers.metrics import number_text
-from nbhelpers.results.style import BARS, BLUE, INK, MUTED, canvas, looks, short
+from nbhelpers.results.style import BARS, BLUE, INK, MUTED, ORANGE, canvas, looks, short
 
 #: With more classes a picture shows only the most frequent ones, or leaves the numbers out.
 MAX_CLASSES = 8
@@ -131,17 +131,19 @@ def draw_curves(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any]
     return figure
 
 
-def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any]) -> Figure:
+def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list[Any], measures: str) -> Figure:
     """Share of a class among rows with like probability, and how the probabilities are spread.
 
-    The parameters are those of `draw_curves`.
+    The parameters are those of `draw_curves`, and what the title says about how well it is calibrated.
     """
     shown = _shown(codes, classes)
     if not shown:
         return _draw_one_class(codes, classes)
     names = [_legend_name(name) for name in short(classes)]
     styles = looks(names[k] for k in shown)
-    alt = f"{_subject('Probabilities', shown, classes)}, beside the shares found in the test rows, and their histogram."
+    title = _subject("Probabilities", shown, classes)
+    alt = f"{title}, beside the shares found in the test rows, and their histogram; "
+    alt += f"{measures}."
     below = len(shown) > _LINES
     with canvas(alt, columns=2, width=5.6, height=4.8 + (0.2 * len(shown) if below else 0)) as (figure, axes):
         curve, spread = axes
@@ -167,7 +169,7 @@ def draw_calibration(codes: np.ndarray, probabilities: np.ndarray, classes: list
         else:
             curve.legend(loc="upper left", fontsize="small")
             spread.legend(fontsize="small")
-        figure.suptitle(_subject("Probabilities", shown, classes), x=0.01, ha="left")
+        figure.suptitle(f"{title}; {measures}", x=0.01, ha="left")
     return figure
 
 
@@ -237,13 +239,17 @@ def draw_value_calibration(truth: np.ndarray, predictions: np.ndarray, label: st
 
 
 def draw_importance(table: pd.DataFrame, metric: str) -> Figure:
-    """A bar per feature (columns feature, importance, std), the first row on top."""
+    """A bar per feature (columns feature, importance, std), the first row on top; `in_training`, if known, as marks."""
     if table["importance"].isna().all():
-        return _draw_sentence(f"{metric} cannot be computed on these rows, so no importance is known.")
+        return draw_sentence(f"{metric} cannot be computed on these rows, so no importance is known.")
     first = ", ".join(f"{name} {gain:.2g}" for name, gain in zip(table["feature"], table["importance"], strict=True))
     alt = f"Bar chart: how much worse {metric} gets when a feature is shuffled. {first}."
+    names = short(table["feature"], 40)
     with canvas(alt, height=max(2.0, 0.32 * len(table) + 1.2)) as (figure, (axes,)):
-        axes.barh(short(table["feature"], 40), table["importance"], xerr=table["std"], color=BARS, ecolor=INK)
+        axes.barh(names, table["importance"], xerr=table["std"], color=BARS, ecolor=INK, label="test rows")
+        if "in_training" in table and table["in_training"].notna().any():
+            axes.plot(table["in_training"], names, "D", color=ORANGE, markersize=5, label="in training")
+            axes.legend(loc="lower right")
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set(title="Permutation importance: a feature is shuffled", xlabel=f"how much worse {metric} gets")
@@ -270,7 +276,7 @@ def draw_shares(names: list[str], rows: list[int], title: str, unit: str) -> Fig
     return figure
 
 
-def _draw_sentence(text: str) -> Figure:
+def draw_sentence(text: str) -> Figure:
     """A sentence in the place of a picture: a test set with nothing to draw is tested all the same."""
     with canvas(text, height=1.0) as (figure, (axes,)):
         axes.set_axis_off()
@@ -279,7 +285,7 @@ def _draw_sentence(text: str) -> Figure:
 
 
 def _draw_one_class(codes: np.ndarray, classes: list[Any]) -> Figure:
-    return _draw_sentence(f"All test rows are of class {classes[codes[0]]}: there are no curves without another class.")
+    return draw_sentence(f"All test rows are of class {classes[codes[0]]}: there are no curves without another class.")
 
 
 def _shown(codes: np.ndarray, classes: list[Any]) -> list[int]:

@@ -64,7 +64,7 @@ def plot_columns(frame: Any, label: str, task: str, top: int = 9) -> Figure:
         many = f" ({MAX_CLASSES} most frequent of {len(classes)})" if len(classes) > MAX_CLASSES else ""
         what = f"Distribution by class of {label}{many}:"
     codes = _codes(truth)
-    features = {str(name): _readable(column) for name, column in table.drop(columns=label).items()}
+    features = {str(name): readable(column) for name, column in table.drop(columns=label).items()}
     told = {name: mutual_info_score(_codes(column), codes) for name, column in features.items()}
     names = sorted(told, key=lambda name: -told[name])[:top]
     which = "all columns" if len(names) == len(features) else f"{len(names)} of {len(features)} columns"
@@ -88,7 +88,7 @@ def plot_columns(frame: Any, label: str, task: str, top: int = 9) -> Figure:
     return figure
 
 
-def _readable(column: pd.Series[Any]) -> pd.Series[Any]:
+def readable(column: pd.Series[Any]) -> pd.Series[Any]:
     """A column as finite numbers if it has many of them (dates as years), else as text of few values, gaps included."""
     if is_datetime64_any_dtype(column):
         column = column.dt.year + column.dt.dayofyear / 366

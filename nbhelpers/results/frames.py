@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -18,7 +20,22 @@ _SHOWN = (*_ROWS, "display.max_colwidth", None, "display.float_format", number_t
 
 
 class SentenceFrame(pd.DataFrame):
-    """A data frame that a notebook shows with its sentences in full, and its numbers as in `number_text`."""
+    """A data frame that a notebook shows with its sentences in full, and its numbers as in `number_text`.
+
+    Attributes
+    ----------
+    note : str
+        What a reader has to know of the table, shown below it; without rows, in its place.
+    """
+
+    note = ""
+
+    @classmethod
+    def without_rows(cls, note: str, columns: Iterable[str] = ()) -> SentenceFrame:
+        """A table that says why it is empty."""
+        table = cls(columns=list(columns))
+        table.note = note
+        return table
 
     @property
     def _constructor(self) -> type[SentenceFrame]:
@@ -26,11 +43,13 @@ class SentenceFrame(pd.DataFrame):
 
     def __repr__(self) -> str:
         with pd.option_context(*_SHOWN):
-            return super().__repr__()
+            table = "" if self.note and self.empty else super().__repr__()
+        return "\n".join(filter(None, (table, self.note)))
 
     def _repr_html_(self) -> str | None:
         with pd.option_context(*_SHOWN):
-            return super()._repr_html_()  # type: ignore[no-any-return, misc]
+            table = "" if self.note and self.empty else super()._repr_html_()  # type: ignore[misc]
+        return f"{table}<p>{html.escape(self.note)}</p>" if self.note else table
 
 
 def as_frame(dataset: Any) -> pd.DataFrame:
@@ -63,7 +82,7 @@ def plain(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def require_column(frame: pd.DataFrame, name: str) -> None:
-    """Refuse a column name that the table does not have, with the nearest one."""
+    """Refuse a column name that the table does not have, with the nearest one, or has more than once."""
     if name not in frame.columns:
         columns = [str(column) for column in frame.columns]
         near = nearest(name, columns)
@@ -71,3 +90,5 @@ def require_column(frame: pd.DataFrame, name: str) -> None:
             f"The table has no column {name!r}.",
             f"did you mean {near!r}?" if near else f"use one of its columns: {', '.join(islice(columns, 30))}.",
         )
+    if (count := int((frame.columns == name).sum())) > 1:
+        raise DataError(f"The table has {count} columns named {name!r}.", "rename or drop all but one.")

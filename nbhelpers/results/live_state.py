@@ -24,6 +24,7 @@ ATTEMPTS = 60
 class Child:
     """A child run; its score is NaN while there is none."""
 
+    id: str
     iteration: int
     algorithm: str
     pipeline: str
@@ -41,7 +42,10 @@ class Child:
 
 @dataclass(frozen=True)
 class Step:
-    """A step run; `planned` is the most children that it may have, `reused` the run that its results come from."""
+    """A step run; `planned` is the most children that it may have, `reused` the run that its results come from.
+
+    `chosen` is the id of the best child, if the run has named one.
+    """
 
     name: str
     status: str
@@ -50,6 +54,7 @@ class Step:
     metric: str
     higher_is_better: bool
     children: tuple[Child, ...]
+    chosen: str | None = None
 
     @property
     def scored(self) -> list[Child]:
@@ -63,9 +68,10 @@ class Step:
 
     @property
     def best(self) -> Child | None:
-        """The child with the best score, the first one of several as good."""
+        """The child that the run has chosen, else the one with the best score, the first one of several as good."""
         sign = 1 if self.higher_is_better else -1
-        return max(self.scored, key=lambda child: sign * child.score, default=None)
+        leader = max(self.scored, key=lambda child: sign * child.score, default=None)
+        return next((child for child in self.scored if child.id == self.chosen), leader)
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,7 @@ class Reader:
             metric=metric,
             higher_is_better=not metric or greater_is_better(metric),
             children=tuple(sorted(children, key=lambda child: child.iteration)),
+            chosen=(getattr(step, "tags", None) or {}).get("automl_best_child_run_id"),
         )
         if status in ENDED:
             self._steps[step.id] = found
@@ -194,6 +201,7 @@ class Reader:
         details = child.get_details()
         facts, status = details["properties"], details["status"]
         found = Child(
+            id=child.id,
             iteration=int(facts["iteration"]),
             algorithm=facts.get("run_algorithm", ""),
             pipeline=pipeline_name(facts),

@@ -50,18 +50,26 @@ class BestModel:
         return cls(step, child, model, None if classes is None else np.asarray(classes).tolist())
 
     def features(self, frame: pd.DataFrame, label: str | None = None) -> pd.DataFrame:
-        """The columns that the model was trained on, in their order; `DataError` names those that are missing."""
+        """The columns that the model was trained on, in their order.
+
+        Raises
+        ------
+        DataError
+            Columns are missing, or there are two of a name.
+        """
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
-        names = getattr(self.model, "feature_names_in_", None)
-        if names is None:  # a model that keeps no names is given all but the label
-            return frame.drop(columns=[label] if label in frame.columns else [])
-        missing = [str(name) for name in names if name not in frame.columns]
+        kept = getattr(self.model, "feature_names_in_", None)
+        # A model that keeps no names is given all but the label.
+        names = [name for name in frame.columns if name != label] if kept is None else [str(name) for name in kept]
+        if twice := [name for name in dict.fromkeys(names) if (frame.columns == name).sum() > 1]:
+            raise DataError(f"The table has several columns named {', '.join(twice)}.", "rename or drop all but one.")
+        missing = [name for name in names if name not in frame.columns]
         if missing:
             raise DataError(
                 f"The table lacks columns that the model was trained on: {', '.join(missing)}.",
                 "give rows with all columns of the training set.",
             )
-        return frame[list(names)]
+        return frame[names]
 
     def output(self, features: pd.DataFrame) -> Array:
         """Probabilities (n, C), or predicted values (n,) for regression."""

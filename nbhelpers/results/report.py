@@ -10,19 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nbhelpers.errors import UserErrorException
-from nbhelpers.metrics import greater_is_better
-from nbhelpers.results import charts, checks, decisions
+from nbhelpers.results import charts, checks, decisions, slicing
 from nbhelpers.results.frames import SentenceFrame
 from nbhelpers.results.models import Array, BestModel
-
-#: Rows that the model predicts in one call for the importances: many short calls take much longer.
-_ROWS_A_CALL = 20_000
-#: Of more features only these, the most important ones by a first shuffle, are shuffled again.
-_REPEATED = 20
-#: Of several classes, the thresholds are those of one with so many test rows: of fewer, a table says nothing.
-_ROWS_FOR_THRESHOLD = 10
-#: Least and most test rows for the importances if not told, and how many features x classes x rows to stay below.
-_LEAST_SAMPLE, _MOST_SAMPLE, _VALUES = 250, 2000, 80_000
+from nbhelpers.results.permutation import permutation_importance
+from nbhelpers.results.runs import settings
+from nbhelpers.results.validation import Judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +57,9 @@ class TestReport:
     _output: Array = field(repr=False)
     _rows: Array = field(repr=False)
     _overlap: checks.Check = field(repr=False)
+    _trained_importance: pd.DataFrame = field(repr=False)
+    _validation: Judged | None = field(repr=False)
+    _not_known: str = field(repr=False)
     _importances: dict[tuple[int, int | None, int], pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
@@ -102,47 +98,81 @@ class TestReport:
         """Do probabilities, or for regression values, hold on average over rows that were given like ones."""
         if self.classes is None:
             return charts.draw_value_calibration(self._truth, self._output, self.label)
-        return charts.draw_calibration(self._truth, self._output, self.classes)
+        errors = decisions.calibration_errors(self._truth, self._output)
+        words = (f"{name.replace('_', ' ')} {error:.4f}" for name, error in errors.items())
+        measures = ", ".join(words).replace("brier", "Brier")
+        return charts.draw_calibration(self._truth, self._output, self.classes, measures)
+
+    def calibration(self) -> pd.DataFrame:
+        """How far probabilities, or predicted values, are from what is found, on test rows and in validation.
+
+        Returns
+        -------
+        DataFrame
+            By measure: see `nbhelpers.results.decisions.calibration_errors`.
+        """
+        known = self._validation
+        parts = {"validation": decisions.calibration_errors(known.truth, known.output)} if known else {}
+        table = SentenceFrame(parts | {"test": decisions.calibration_errors(self._truth, self._output)})
+        return table.rename_axis("measure")
+
+    def slices(self, column: str | None = None, top: int = 10) -> pd.DataFrame:
+        """How well the model does in groups of the test rows, surely bad ones first.
+
+        Parameters
+        ----------
+        column : str, optional
+            The column whose values make the groups; default: each column in turn.
+        top : int
+            Number of groups.
+
+        Returns
+        -------
+        DataFrame
+            See `nbhelpers.results.slicing.slice_table`.
+        """
+        return slicing.slice_table(self._features, self._truth, self._output, column, top)
 
     def decisions(self, miss_cost: float = 5.0) -> pd.DataFrame:
         """What follows when someone acts on the model: `thresholds`, or for regression `error_limits`."""
         return self.error_limits() if self.classes is None else self.thresholds(miss_cost)
 
     def thresholds(self, miss_cost: float = 5.0, positive: Any = None) -> pd.DataFrame:
-        """From which probability on to call a row positive (classification), by three rules.
+        """From which probability on to call a row positive (classification), by four rules.
 
-        The thresholds are chosen on the test rows, so other rows will do a little worse by them.
+        The thresholds are chosen in validation, on the out-of-fold predictions of the training rows, where the run has
+        stored them: what they lead to on the test rows is then an honest estimate. Else they are chosen on the test
+        rows, and other rows will do a little worse by them.
 
         Parameters
         ----------
         miss_cost : float
             What a missed positive row costs, as a multiple of what a false alarm costs.
         positive : label, optional
-            The class that is looked for; default: the second of two, else the rarest one with ten rows in the test
-            set (where none has so many, the second most frequent).
+            The class that is looked for; default: the positive label of the run, else the second of two, else the
+            rarest one with ten of the rows that they are chosen on (where none has so many, the second most frequent).
 
         Returns
         -------
         DataFrame
-            A row for a threshold of 0.5, the one with the best F1, and the one with the least cost: threshold, alarms
-            (rows called positive), precision, recall, f1, misses, false_alarms (rows) and cost (in false alarms).
+            By rule (0.5, the best F1, the best balanced accuracy, the least cost) and rows (validation, test): see
+            `nbhelpers.results.decisions.threshold_table`.
         """
         if self.classes is None:
             raise UserErrorException("thresholds are for classification.", "use error_limits.")
-        if not miss_cost > 0:
-            raise UserErrorException(f"A missed row cannot cost {miss_cost!r}.", "give a miss_cost above zero.")
+        known = self._validation
         if positive is None:
-            counts = np.bincount(self._truth, minlength=len(self.classes))
-            rarest_first = counts.argsort(kind="stable")
-            enough = [int(place) for place in rarest_first if counts[place] >= _ROWS_FOR_THRESHOLD]
-            place = 1 if len(self.classes) == 2 else (enough or rarest_first.tolist()[-2:])[0]
-        elif positive in self.classes:
-            place = self.classes.index(positive)
-        else:
-            known = ", ".join(map(repr, self.classes))
-            raise UserErrorException(f"There is no class {positive!r}.", f"use one of {known}.")
-        table = decisions.threshold_table(self._truth == place, self._output[:, place], miss_cost)
-        return table.rename_axis(f"{self.label} = {self.classes[place]}")
+            positive = settings(self._best.step).get("positive_label")
+        place = decisions.place_of(self.classes, known.truth if known else self._truth, positive)
+        parts = {"test": (self._truth == place, self._output[:, place])}
+        if known is not None:
+            parts = {"validation": (known.truth == place, known.output[:, place]), **parts}
+        chosen = decisions.choose_thresholds(*next(iter(parts.values())), miss_cost)
+        tables = {rows: decisions.threshold_table(*part, chosen, miss_cost) for rows, part in parts.items()}
+        table = pd.concat(tables).swaplevel().reindex(list(chosen), level=0)
+        table = SentenceFrame(table.rename_axis([f"{self.label} = {self.classes[place]}", "rows"]))
+        table.note = "" if known else f"Chosen on these test rows. {self._not_known}"
+        return table
 
     def error_limits(self) -> pd.DataFrame:
         """How far off predictions are (regression).
@@ -204,16 +234,18 @@ class TestReport:
         Returns
         -------
         DataFrame
-            feature, importance (mean over the repeats) and std (missing after a single shuffle), the most important
-            feature first.
+            feature, importance (mean over the repeats), std (missing after a single shuffle) and in_training, what
+            training found (see `nbhelpers.results.importance`; missing where the run does not tell). The most important
+            feature on the test rows comes first.
         """
         key = (n_repeats, sample, seed)
         if key not in self._importances:
-            self._importances[key] = self._permute(*key)
+            table = permutation_importance(self._best, self._features, self._truth, self.primary_metric, *key)
+            self._importances[key] = SentenceFrame(table.merge(self._trained_importance, how="left", on="feature"))
         return self._importances[key].copy()
 
     def plot_importance(self, top: int = 15) -> Figure:
-        """The `top` most important features of `importance()`, with the spread over the repeats."""
+        """The `top` most important features of `importance()`, with their spread and what training found."""
         return charts.draw_importance(self.importance().head(top), self.primary_metric)
 
     def checks(self) -> pd.DataFrame:
@@ -233,43 +265,6 @@ class TestReport:
             found.append(checks.imbalance("NB001", dict(zip(self.classes, counts.tolist(), strict=True))))
             found.append(checks.baseline("NB005", "accuracy", self.metrics["accuracy"], counts.max() / counts.sum()))
         return checks.check_table(sorted(found, key=lambda check: check.code))
-
-    def _permute(self, n_repeats: int, sample: int | None, seed: int) -> pd.DataFrame:
-        rng = np.random.default_rng(seed)
-        if sample is None:
-            width = self._features.shape[1] * max(2, len(self.classes or ()))
-            sample = min(_MOST_SAMPLE, max(_LEAST_SAMPLE, _VALUES // width))
-        chosen = np.sort(rng.permutation(len(self._truth))[:sample])
-        features, truth = self._features.iloc[chosen], self._truth[chosen]
-        y_range = (float(self._truth.min()), float(self._truth.max()))
-
-        def scores(tables: list[pd.DataFrame]) -> list[float]:
-            outputs = np.split(self._best.output(pd.concat(tables)), len(tables))
-            return [self._best.metric(self.primary_metric, truth, output, y_range) for output in outputs]
-
-        def shuffled(column: int) -> pd.DataFrame:
-            table = features.copy()
-            table.isetitem(column, features.iloc[rng.permutation(len(features)), column].array)
-            return table
-
-        def drops(columns: Array, repeats: int) -> Array:
-            """How much worse the metric gets, by column (first axis) and repeat."""
-            shuffles = np.repeat(columns, repeats)
-            found: list[float] = []
-            for some in np.array_split(shuffles, -(-len(shuffles) * len(features) // _ROWS_A_CALL)):
-                found += scores([shuffled(column) for column in some])
-            return sign * (unshuffled - np.reshape(found, (-1, repeats)))
-
-        sign = 1 if greater_is_better(self.primary_metric) else -1
-        unshuffled = scores([features])[0]
-        columns = np.arange(features.shape[1])
-        table = pd.DataFrame({"feature": features.columns, "importance": np.nan, "std": np.nan})
-        if len(columns) > _REPEATED:
-            table["importance"] = drops(columns, 1)[:, 0]
-            columns = table["importance"].nlargest(_REPEATED).index.to_numpy()
-        found = drops(columns, n_repeats)
-        table.loc[columns, "importance"], table.loc[columns, "std"] = found.mean(axis=1), found.std(axis=1)
-        return table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
 
 
 def count_pairs(truth: Array, probabilities: Array) -> Array:

@@ -5,14 +5,27 @@ A run here is any object with the attributes of the SDK's runs; nothing asks for
 
 from __future__ import annotations
 
+import io
 import json
+import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
 from nbhelpers.errors import UserErrorException
+from nbhelpers.metrics import greater_is_better
+from nbhelpers.results.frames import as_frame
 
 #: A pipeline run ends as Finished, the generic record behind it as Completed.
 FINISHED = ("Finished", "Completed")
+
+
+class NotKeptError(UserErrorException):
+    """A run has not stored what a table or a picture is made of; they say so where they would stand."""
 
 
 def find_run(ml: Any, experiment: Any, run_id: str = "latest") -> Any:
@@ -159,6 +172,78 @@ def child_runs(run: Any) -> list[Any]:
         child for child in automl_step(run).get_children() if str(child.properties.get("iteration", "")).isdigit()
     ]
     return sorted(children, key=iteration)
+
+
+def find_child(run: Any, number: int | None = None) -> Any:
+    """The child of an iteration; by default that of the best model: the best score is not always chosen.
+
+    Raises
+    ------
+    UserErrorException
+        There is no such child, or none has a score.
+    """
+    step, children = automl_step(run), {iteration(child): child for child in child_runs(run)}
+    if number is not None:
+        if number in children:
+            return children[number]
+        known = ", ".join(map(str, children)) or "none"
+        raise UserErrorException(f"The run has no child of iteration {number!r}.", f"use one of {known}.")
+    chosen = (getattr(step, "tags", None) or {}).get("automl_best_child_run_id")
+    scored = {child: score for child in children.values() if (score := score_of(child)) == score}
+    if not scored:
+        raise UserErrorException(
+            f"None of the {len(children)} children of the run has a score.",
+            "look at the reasons in leaderboard(run), then train again with notebook 03_train.ipynb.",
+        )
+    best = max if greater_is_better(str(step.properties["primary_metric"])) else min
+    return next((child for child in scored if child.id == chosen), best(scored, key=lambda child: scored[child]))
+
+
+def score_of(child: Any) -> float:
+    """The primary metric of a child; NaN unless it completed."""
+    return number(child.properties.get("score")) if child.get_status() == "Completed" else float("nan")
+
+
+def read_file(run: Any, name: str) -> bytes:
+    """The content of a file of a run, in its folder ``outputs`` or beside it.
+
+    Raises
+    ------
+    NotKeptError
+        The run has no such file.
+    """
+    names = {path.rpartition("/")[2]: path for path in run.get_file_names()}
+    if name not in names:
+        number_of = run.properties.get("iteration")
+        if number_of and (status := run.get_status()) != "Completed":
+            raise NotKeptError(
+                f"Child run {number_of} has stored no {name}, as it is {status}.",
+                "choose one that is Completed in leaderboard(run).",
+            )
+        who = f"Child run {number_of}" if number_of else "The run"
+        raise NotKeptError(
+            f"{who} has stored no {name}: only runs of the local workspace do, by this version, if there was time.",
+            "train again with notebook 03_train.ipynb.",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        run.download_file(names[name], str(file))
+        return file.read_bytes()
+
+
+def read_array(run: Any, name: str) -> npt.NDArray[Any]:
+    """The array in a file of a run; errors as of `read_file`."""
+    found: npt.NDArray[Any] = np.load(io.BytesIO(read_file(run, name)), allow_pickle=False)
+    return found
+
+
+def training_table(run: Any) -> pd.DataFrame | None:
+    """The rows of the data set that the run's tag names, if the workspace still has that version."""
+    name, _, version = (getattr(run, "tags", None) or {}).get("dataset", "").rpartition(":")
+    registered = run.experiment.workspace.datasets if name else {}
+    if name not in registered or str(registered[name].version) != version:
+        return None
+    return as_frame(registered[name])
 
 
 def of_sdk(run: Any) -> bool:

@@ -10,11 +10,13 @@ import pandas as pd
 from nbhelpers.errors import DataError, UserErrorException
 from nbhelpers.metrics import greater_is_better
 from nbhelpers.results import checks
+from nbhelpers.results.evidence import importance
 from nbhelpers.results.frames import SentenceFrame, as_frame, has_value, require_column
 from nbhelpers.results.models import Array, BestModel
 from nbhelpers.results.report import TestReport, count_pairs
-from nbhelpers.results.runs import iteration, label_column, number
+from nbhelpers.results.runs import iteration, label_column, number, training_table
 from nbhelpers.results.tables import leaderboard, pipeline_name, primary_metric
+from nbhelpers.results.validation import Judged
 
 
 def predict(run: Any, dataset: Any) -> pd.DataFrame:
@@ -79,7 +81,7 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
     if not label:
         raise UserErrorException("The run does not say which column is the label.", "give it: label='...'.")
     given = as_frame(dataset)
-    training = as_frame(train) if train is not None else _registered_training(run)
+    training = as_frame(train) if train is not None else training_table(run)
     test = _with_label(given, label)
     if test.empty:
         raise DataError(f"No row of the test set has a label in column {label!r}.", "give rows whose label is known.")
@@ -91,6 +93,11 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
     metrics = best.metrics(truth, output, y_range)
     metric = primary_metric(run)
     fold_std = float(leaderboard(run).set_index("iteration")["fold_std"].get(iteration(best.child), np.nan))
+    try:
+        validation, not_known = Judged.of(run, train=training), ""
+    except UserErrorException as error:
+        validation, not_known = None, error.problem
+    found = importance(run)[["feature", "importance"]].rename(columns={"importance": "in_training"})
     rows_known = number(best.step.properties.get("train_rows"))
     return TestReport(
         task="regression" if best.classes is None else "classification",
@@ -112,6 +119,9 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
         _truth=truth,
         _output=output,
         _rows=np.flatnonzero(has_value(given[label])),
+        _trained_importance=found.astype({"in_training": float}),
+        _validation=validation,
+        _not_known=not_known,
         _overlap=checks.overlap("NB004", features.assign(**{label: test[label].array}), training),
     )
 
@@ -119,15 +129,6 @@ def test_report(run: Any, dataset: Any, label: str | None = None, train: Any = N
 def _with_label(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     require_column(frame, label)
     return frame[has_value(frame[label])]
-
-
-def _registered_training(run: Any) -> pd.DataFrame | None:
-    """The rows of the data set that the run's tag names, if the workspace still has that version."""
-    name, _, version = (getattr(run, "tags", None) or {}).get("dataset", "").rpartition(":")
-    registered = run.experiment.workspace.datasets if name else {}
-    if name not in registered or str(registered[name].version) != version:
-        return None
-    return as_frame(registered[name])
 
 
 def _comparison(primary: str, validation: dict[str, Any], test: dict[str, float], fold_std: float) -> pd.DataFrame:

@@ -29,18 +29,23 @@ report = results.test_report(run, nbhelpers.find_test_dataset(ml, experiment, ru
 card = results.model_card(run, report)
 published = run.publish_pipeline("bank", "of a test", "1")
 timed = ["fit_seconds", "predict_seconds"]
+shown = [results.slices(run), results.thresholds(run), results.importance(run), results.plot_correlation(run)]
 print(json.dumps({
     "status": status,
     "same run": run.id == submitted.id,
     "class": type(step).__name__,
     "board": results.leaderboard(run).drop(columns=timed).to_json(),
     "ensemble": results.ensemble(run).to_json(),
+    "selection": results.selection(run).to_json(),
+    "by algorithm": results.best_by_algorithm(run).drop(columns="seconds").to_json(),
+    "curves": results.plot_curves(run).alt,
+    "shown": len(shown),
     "guardrails": results.guardrails(run).to_json(),
     "metrics": results.metrics_table(run).to_json(),
     "verdict": results.verdict(run),
     "best": [best.properties["iteration"], type(model).__name__],
     "predictions": results.predict(run, prepared.test).to_json(),
-    "test": report.metrics,
+    "test": {name: round(value, 12) for name, value in report.metrics.items()},  # sums differ in the last digit
     "checks": report.checks().to_json(),
     "settings": "| iterations | 4 |" in card,
     "published": results.find_published(ml, ws).id == published.id,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from .small_runs import PipelineRun, bank_rows, class_rows, house_rows, train
+from .small_runs import PipelineRun, bank_rows, class_rows, house_rows, stored, train
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +29,18 @@ def house_run() -> PipelineRun:
 @pytest.fixture(scope="session")
 def class_run() -> PipelineRun:
     return train(class_rows(300, seed=1))
+
+
+@pytest.fixture(scope="session")
+def stored_bank(bank_run: PipelineRun, bank_train: pd.DataFrame) -> PipelineRun:
+    return stored(bank_run, bank_train)
+
+
+@pytest.fixture(scope="session")
+def stored_houses(house_run: PipelineRun) -> PipelineRun:
+    return stored(house_run, house_rows(300, seed=1))
+
+
+@pytest.fixture(scope="session")
+def stored_classes(class_run: PipelineRun) -> PipelineRun:
+    return stored(class_run, class_rows(300, seed=1))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +17,18 @@ from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import ElasticNet, LogisticRegression
-from sklearn.model_selection import cross_val_predict, cross_val_score
+from sklearn.model_selection import check_cv, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nbhelpers.metrics import classification_metrics, regression_metrics
+from nbhelpers.metrics import (
+    accuracy_table,
+    classification_metrics,
+    confusion_matrix,
+    predicted_true,
+    regression_metrics,
+    residuals,
+)
 
 ALGORITHMS = {
     "classification": [
@@ -35,9 +45,21 @@ ALGORITHMS = {
 SCORERS = {"AUC_weighted": "roc_auc_ovr_weighted", "r2_score": "r2"}
 
 
-class ChildRun:
+class Files:
+    """The files of a run, by name."""
+
+    files: dict[str, bytes]
+
+    def get_file_names(self) -> list[str]:
+        return sorted(self.files)
+
+    def download_file(self, name: str, output_file_path: str) -> None:
+        Path(output_file_path).write_bytes(self.files[name])
+
+
+class ChildRun(Files):
     def __init__(self, number: int, algorithm: str, status: str = "Completed", **facts: Any) -> None:
-        self.id = f"step_{number}"
+        self.id, self.files = f"step_{number}", dict[str, bytes]()
         self.status = status
         self.metrics = facts.pop("metrics", {})
         self.error = facts.pop("error", None)
@@ -54,13 +76,15 @@ class ChildRun:
         return {"error": {"error": {"message": self.error}}} if self.error else {}
 
 
-class StepRun:
+class StepRun(Files):
     """An AutoML step run over a fitted model."""
 
     name = "automl_module"
 
     def __init__(self, children: list[ChildRun], model: Any, best: ChildRun, **properties: str) -> None:
         self.id, self.children, self.model, self.best, self.properties = "step", children, model, best, properties
+        self.files: dict[str, bytes] = {}
+        self.tags: dict[str, str] = {}
 
     def get_children(self) -> Iterator[Any]:
         yield SimpleNamespace(id="step_setup", properties={})
@@ -139,6 +163,47 @@ def train(table: pd.DataFrame, task: str = "classification") -> PipelineRun:
         train_rows=str(len(table)),
     )
     return finished(step)
+
+
+def stored(run: PipelineRun, table: pd.DataFrame) -> PipelineRun:
+    """A run of `train` with all that the local workspace stores beside: tables, predictions, evidence, importances."""
+    run = copy.deepcopy(run)
+    step, X, y = run.step, table.drop(columns="y"), table["y"]
+    is_regression = step.properties["task"] == "regression"
+    method = "predict" if is_regression else "predict_proba"
+    folds = [valid for _, valid in check_cv(3, y, classifier=not is_regression).split(X, y)]
+    rows = np.concatenate(folds)
+    step.files["outputs/scored_rows.npy"] = npy(np.column_stack([rows, np.repeat(range(3), list(map(len, folds)))]))
+    found = [{"column": name, "importance": 0.1 * k, "std": 0.01} for k, name in enumerate(X.columns)]
+    step.files["outputs/feature_importance.json"] = json.dumps(found).encode()
+    way = {"way": "Best child alone", "iteration": int(step.best.properties["iteration"]), "score": 0.8, "loss": 0.3}
+    step.properties["nbhelpers.selection"] = json.dumps([way])
+    if not is_regression:
+        step.properties["classes"] = json.dumps(np.unique(y).tolist())
+    completed = [child for child in step.children if child.status == "Completed"]
+    for child, (_, estimator) in zip(completed, ALGORITHMS[step.properties["task"]], strict=True):
+        output = cross_val_predict(fitted(estimator), X, y, cv=3, method=method)
+        child.files["predictions.npy"] = npy(output[rows])
+        if is_regression:
+            tables = {"residuals": residuals(y, output), "predicted_true": predicted_true(y, output)}
+        else:
+            classes = np.unique(y)
+            tables = {
+                "accuracy_table": accuracy_table(y, output, classes),
+                "confusion_matrix": confusion_matrix(y, output, classes),
+            }
+        for name, content in tables.items():
+            child.files[f"outputs/{name}"] = json.dumps(content).encode()
+            child.metrics[name] = f"aml://artifactId/ExperimentRun/dcid.{child.id}/{name}"
+    run.tags["dataset"] = "rows:1"
+    run.experiment.workspace.datasets["rows"] = SimpleNamespace(version=1, to_pandas_dataframe=lambda: table)
+    return run
+
+
+def npy(array: Any) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
 
 
 def finished(step: StepRun) -> PipelineRun:

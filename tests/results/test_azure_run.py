@@ -54,6 +54,27 @@ def test_the_model_is_tested_and_described(run, bank_test):
     assert "search ended by" not in card
 
 
+def test_what_azure_does_not_store_is_a_sentence(run, bank_test):
+    for table in (results.selection(run), results.importance(run), results.slices(run), results.thresholds(run)):
+        assert table.empty
+        assert table.note.endswith(".")
+    for plot in (results.plot_importance, results.plot_correlation, results.plot_curves, results.plot_ensemble):
+        assert plot(run).alt.endswith(".")
+    report = results.test_report(run, bank_test)
+    assert list(report.calibration().columns) == ["test"]
+    assert report.importance()["in_training"].isna().all()
+    assert "Chosen on these test rows" in report.decisions().note
+    assert results.best_by_algorithm(run)["parameters"].eq("").all()
+
+
+def test_curves_are_drawn_from_the_tables_that_azure_stores(run, stored_bank):
+    for child, stored in zip(run.step.children, stored_bank.step.children, strict=True):
+        child.metrics = stored.metrics
+        child.files = {name.removeprefix("outputs/"): content for name, content in stored.files.items()}
+        child.files.pop("predictions.npy", None)
+    assert len(results.plot_curves(run).axes) == 4
+
+
 def test_plots_are_drawn(run):
     for plot in results.plot_scores, results.plot_algorithms, results.plot_tradeoff:
         assert plot(run)

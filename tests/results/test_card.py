@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from pathlib import Path
@@ -110,8 +111,15 @@ def test_data_settings_and_members_of_a_local_run(local_run, local_card):
     data = section(local_card, "Data")
     assert data.startswith("Trained on `bank`, version 1. Rows | of a test\n\nTested on `bank-test`, version 2.\n")
     assert "| n_cross_validations | 2 |" in section(local_card, "Settings")
-    members = section(local_card, "Members of the ensemble").splitlines()[2:]
-    assert len([line for line in members if line]) == len(results.ensemble(local_run))
+    members = results.ensemble(local_run)
+    assert ("### Members of the ensemble" in local_card) == bool(len(members))
+
+
+def test_members_of_an_ensemble_are_named_with_their_weights(bank_run, bank_report):
+    run = copy.deepcopy(bank_run)
+    run.step.children[3].properties |= {"ensembled_iterations": "[0, 1]", "ensemble_weights": "[0.25, 0.75]"}
+    members = section(model_card(run, bank_report), "Members of the ensemble").splitlines()[2:]
+    assert [line.split(" | ")[:2] for line in members if line] == [["| 1", "0.7500"], ["| 0", "0.2500"]]
 
 
 @pytest.mark.usefixtures("local_card")  # made before the data of this test is registered

@@ -26,6 +26,22 @@ def test_a_column_name_is_checked_with_the_nearest_or_all():
         require_column(frame, "durration")
     with pytest.raises(DataError, match="duration, age"):
         require_column(frame, "zzz")
+    with pytest.raises(DataError, match="2 columns named 'age'"):
+        require_column(frame[["age", "age"]], "age")
+
+
+def test_a_table_without_rows_says_why_in_their_place():
+    frame = SentenceFrame.without_rows("Nothing <here>.", ["a"])
+    assert list(frame.columns) == ["a"]
+    assert repr(frame) == "Nothing <here>."
+    assert frame._repr_html_() == "<p>Nothing &lt;here&gt;.</p>"
+
+
+def test_a_note_stands_below_the_table():
+    frame = SentenceFrame({"a": [1]})
+    frame.note = "Look out."
+    assert repr(frame).endswith("\nLook out.")
+    assert frame._repr_html_().endswith("<p>Look out.</p>")
 
 
 def test_sentences_are_shown_in_full_also_after_a_selection():

@@ -49,7 +49,7 @@ class Step:
     name = "automl_module"
 
     def __init__(self, *children: Child, status: str = "Running", planned: int = 22, **facts: str) -> None:
-        self.id, self.children, self.status = "step", list(children), status
+        self.id, self.children, self.status, self.tags = "step", list(children), status, {"of": "a test"}
         self.properties = {"primary_metric": "AUC_weighted", "num_iterations": str(planned)} | facts
 
     def get_status(self) -> str:
@@ -201,6 +201,12 @@ def test_the_chart_marks_each_kind_of_child_and_says_so_in_words() -> None:
         'alt="Chart of AUC_weighted by iteration (higher is better). Child runs: 3 with a score, 1 running, 1 failed, '
         '1 without a score; the best is 0.9512 of child 1, MaxAbsScaler, LightGBM."'
     ) in html
+
+
+def test_the_best_child_of_a_run_that_has_ended_is_the_one_it_has_chosen() -> None:
+    step = Step(Child(0, 0.9), Child(1, 0.89))
+    step.tags["automl_best_child_run_id"] = "step_1"
+    assert verdict(read(ended(step))).endswith("best AUC_weighted 0.8900 (child 1, LightGBM)")
 
 
 @pytest.mark.parametrize(("metric", "worse"), [("AUC_weighted", 0.1), ("normalized_root_mean_squared_error", 0.9)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import nbhelpers.local as ml
 from nbhelpers import results
@@ -77,10 +78,45 @@ def test_the_tables_agree_with_each_other(run):
     assert f"iteration {best['iteration']}, AUC_weighted {best['AUC_weighted']:.4f} ±" in results.verdict(run)
 
 
-def test_the_weights_of_the_ensemble_sum_to_one(run):
-    members = results.ensemble(run)
+def test_the_weights_of_an_ensemble_sum_to_one(run):
+    (voting,) = results.leaderboard(run).query("algorithm == 'VotingEnsemble'")["iteration"]
+    members = results.ensemble(run, voting)
     assert members["weight"].sum() == pytest.approx(1)
-    assert set(members["iteration"]) <= {0, 1, 2}
+    assert set(members["iteration"]) <= set(range(voting))
+
+
+def test_the_way_to_the_best_model_is_told(run):
+    ways = results.selection(run)
+    best, _ = results.best_model(run)
+    assert ways.loc[0, "iteration"] == int(best.properties["iteration"])
+    assert ways["way"].is_unique
+    assert "Best child alone" in set(ways["way"])
+    assert (ways["loss"] > 0).all()
+
+
+def test_what_children_have_stored_is_read_again(run):
+    board = results.leaderboard(run).set_index("iteration")
+    rows = bank_rows(500, 1)
+    for iteration in board.index:
+        found = results.out_of_fold(run, iteration)
+        assert found["true"].tolist() == rows["y"].iloc[found.index].tolist()
+        positive = found["true"] == "yes"
+        by_fold = [
+            roc_auc_score(positive[found["fold"] == k], found.loc[found["fold"] == k, "probability_yes"])
+            for k in range(3)
+        ]
+        assert np.mean(by_fold) == pytest.approx(board.loc[iteration, "AUC_weighted"])
+    assert len(results.plot_curves(run, list(board.index)).axes) == 4
+    assert results.plot_correlation(run).axes[0].images
+    assert results.slices(run).loc[0, "rows"] == 500
+    assert results.thresholds(run)["cost"].notna().all()
+    assert (board["fitted"].drop(board.index[board["algorithm"].str.endswith("Ensemble")]) != "").all()
+
+
+def test_the_importance_of_training_names_the_columns_of_the_table(run):
+    table = results.importance(run)
+    assert set(table["feature"].head(2)) == {"duration", "poutcome"}
+    assert set(table["feature"]) == set(bank_rows(1, 1).columns) - {"y"}
 
 
 def test_guardrails_have_a_description(run):
@@ -105,15 +141,17 @@ def test_the_best_model_is_tested_on_new_rows(run):
 
 @pytest.mark.parametrize("plot", ["plot_scores", "plot_tradeoff"])
 def test_the_search_is_drawn(run, plot):
-    labels = [text.get_text() for text in getattr(results, plot)(run).axes[0].get_legend().get_texts()]
-    assert labels[1:] == ["LightGBM", "RandomForest", "VotingEnsemble"]
+    figure = getattr(results, plot)(run)
+    legend = (figure.legends or [figure.axes[0].get_legend()])[0]
+    algorithms = set(results.leaderboard(run)["algorithm"])
+    assert {text.get_text() for text in legend.get_texts()[1:]} == algorithms
 
 
 def test_decisions_and_worst_errors_are_those_of_the_predictions(run):
     rows = bank_rows(300, 2)
     report = results.test_report(run, rows)
     predictions = results.predict(run, rows)
-    assert report.decisions().loc["default", "alarms"] == (predictions["prediction"] == "yes").sum()
+    assert report.decisions().loc[("default", "test"), "flagged"] == (predictions["prediction"] == "yes").mean()
     worst = report.worst(3)
     right = np.where(rows["y"] == "yes", predictions["probability_yes"], predictions["probability_no"])
     assert worst.index.tolist() == np.argsort(right, kind="stable")[:3].tolist()

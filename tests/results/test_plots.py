@@ -39,7 +39,7 @@ def front(figure):
 
 
 def legend(figure):
-    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in (figure.legends or [figure.axes[0].get_legend()])[0].get_texts()]
 
 
 def test_scores_show_each_algorithm_the_best_so_far_and_the_failed(bank_run):
@@ -47,8 +47,23 @@ def test_scores_show_each_algorithm_the_best_so_far_and_the_failed(bank_run):
     assert legend(figure) == ["best so far", "LogisticRegression", "RandomForest", "without a score"]
     assert list(line(figure, "without a score").get_xdata()) == [2]
     axes = figure.axes[0]
-    assert "higher is better" in axes.get_title(loc="left")
+    assert figure.get_suptitle() == "AUC_weighted (mean over the folds, higher is better)"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("iteration", "AUC_weighted")
+
+
+def test_on_the_right_are_those_that_were_the_best_when_they_ended_by_training_time():
+    run = run_of("normalized_mean_absolute_error", (0.3, 2.0), (0.4, 1.0), (0.1, 3.0))
+    figure = results.plot_scores(run)
+    (points,) = figure.axes[1].collections
+    assert points.get_offsets().tolist() == [[2.0, 0.3], [6.0, 0.1]]
+    assert "training time" in figure.axes[1].get_xlabel()
+    assert figure.alt.endswith("That took 6 of 6 seconds of training.")
+
+
+def test_a_run_that_tells_no_times_is_drawn_by_iteration_alone():
+    run = run_of("accuracy", (0.3, 2.0))
+    del run.children[0].properties["fit_time"]
+    assert len(results.plot_scores(run).axes) == 1
 
 
 def test_of_two_as_good_only_the_faster_is_on_the_pareto_front():
@@ -83,7 +98,7 @@ def test_algorithms_are_a_row_each_with_their_scores_and_the_best_first(bank_run
     board = results.leaderboard(bank_run).dropna(subset=["AUC_weighted"])
     drawn = {tuple(line.get_xdata()) for line in axes.lines if line.get_marker() in "os"}
     assert drawn == {tuple(rows["AUC_weighted"]) for _, rows in board.groupby("algorithm")}
-    assert "higher is better" in axes.get_title(loc="left")
+    assert "higher is better" in axes.figure.get_suptitle()
 
 
 def test_algorithms_of_an_error_have_the_lowest_first():
@@ -118,6 +133,37 @@ def test_the_time_of_an_ensemble_holds_that_of_its_members():
     run = run_of("accuracy", (0.8, 1.0), (0.9, 2.0), (0.95, 0.5))
     run.children[2].properties |= {"ensembled_iterations": "[0, 1]", "ensemble_weights": "[0.5, 0.5]"}
     assert front(results.plot_tradeoff(run)) == [(1.0, 0.8), (2.0, 0.9), (3.5, 0.95)]
+
+
+def test_members_are_bars_of_their_weights():
+    run = run_of("accuracy", (0.8, 1.0), (0.9, 2.0), (0.95, 0.5))
+    run.children[2].properties |= {"ensembled_iterations": "[0, 1]", "ensemble_weights": "[0.25, 0.75]"}
+    (axes,) = results.plot_ensemble(run).axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["1 LightGBM", "0 LightGBM"]
+    assert [bar.get_width() for bar in axes.patches] == [0.75, 0.25]
+
+
+def test_without_members_or_their_weights_there_is_a_sentence(bank_run):
+    assert "no ensemble" in results.plot_ensemble(bank_run).axes[0].texts[0].get_text()
+    run = run_of("accuracy", (0.8, 1.0), (0.9, 2.0))
+    run.children[1].properties["ensembled_iterations"] = "[0]"
+    assert "does not tell the weights" in results.plot_ensemble(run).axes[0].texts[0].get_text()
+
+
+def test_the_correlation_of_children_is_that_of_their_predictions(stored_bank, stored_houses):
+    (axes,) = results.plot_correlation(stored_bank).axes
+    order = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert order == [str(number) for number in results.leaderboard(stored_bank)["iteration"][:3]]
+    best, second = (results.out_of_fold(stored_bank, int(number))["probability_yes"] for number in order[:2])
+    assert axes.images[0].get_array()[0, 1] == pytest.approx(best.corr(second))
+    assert results.plot_correlation(stored_houses).axes[0].images
+
+
+def test_without_predictions_to_compare_there_is_a_sentence(bank_run, stored_bank):
+    assert "has stored no predictions.npy" in results.plot_correlation(bank_run).axes[0].texts[0].get_text()
+    lone = run_of("accuracy", (0.8, 1.0))
+    lone.children[0].files = stored_bank.step.children[0].files
+    assert "Fewer than two" in results.plot_correlation(lone).axes[0].texts[0].get_text()
 
 
 def test_a_picture_says_in_words_what_it_shows(bank_run):

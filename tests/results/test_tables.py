@@ -39,8 +39,9 @@ def test_leaderboard_has_the_best_first_and_the_failed_last():
     assert list(board["iteration"]) == [4, 3, 1, 2, 0]
     assert list(board["status"]) == ["Completed"] * 3 + ["Canceled", "Failed"]
     assert list(board.columns[:4]) == ["iteration", "algorithm", "preprocessor", "AUC_weighted"]
-    assert board.loc[4, "reason"] == "out of memory"
-    assert board.loc[0, "fold_std"] == pytest.approx(np.std([0.94, 0.96], ddof=1))
+    assert list(board.index) == [1, 2, 3, 4, 5]
+    assert board.loc[5, "reason"] == "out of memory"
+    assert board.loc[1, "fold_std"] == pytest.approx(np.std([0.94, 0.96], ddof=1))
     assert board.attrs == {"primary_metric": "AUC_weighted", "higher_is_better": True}
 
 
@@ -78,6 +79,37 @@ def test_ensemble_lists_members_by_weight_with_their_own_score():
         "preprocessor": ["", ""],
         "AUC_weighted": [0.94, 0.9],
     }
+
+
+def test_members_of_an_ensemble_that_was_not_chosen_can_be_asked_for():
+    run = with_ensemble()
+    run.tags["automl_best_child_run_id"] = "step_3"
+    assert results.ensemble(run).note.endswith("of iteration 3 alone.")
+    assert results.ensemble(run, 4)["iteration"].tolist() == [3, 1]
+    with pytest.raises(UserErrorException, match="no child of iteration 9"):
+        results.ensemble(run, 9)
+
+
+def test_gaps_are_to_the_best_model_fold_by_fold_and_of_a_raced_child_on_its_first_folds():
+    run = search(
+        "accuracy",
+        child(0, 0.8, fold_scores="[0.7, 0.8, 0.9]"),
+        child(1, 0.7, fold_scores="[0.6, 0.75, 0.75]", **{"nbhelpers.fitted": "LGBMClassifier"}),
+        child(2, None, status="Canceled", fold_scores="[0.5, 0.6]", error="Raced: after 2 of 3 folds."),
+    )
+    board = results.leaderboard(run).set_index("iteration")
+    assert board["gap"].tolist() == pytest.approx([0, 0.1, 0.2])
+    assert board.loc[1, "gap_error"] == pytest.approx(np.std([0.1, 0.05, 0.15], ddof=1) / 3**0.5)
+    assert board.loc[2, ["status", "reason"]].tolist() == ["Canceled", "Raced: after 2 of 3 folds."]
+    assert board["fitted"].tolist() == ["", "LGBMClassifier", ""]
+    assert board["weight"].tolist()[0] == 1
+
+
+def test_the_gap_of_an_error_is_positive_where_it_is_greater():
+    run = search(
+        "normalized_mean_absolute_error", child(0, 0.2, fold_scores="[0.2]"), child(1, 0.3, fold_scores="[0.3]")
+    )
+    assert results.leaderboard(run)["gap"].tolist() == pytest.approx([0, 0.1])
 
 
 def test_a_stack_without_weights_still_lists_its_members():
@@ -152,6 +184,12 @@ def test_timeline_keeps_the_best_so_far_over_failed_children():
     assert list(table["iteration"]) == [0, 1, 2, 3, 4]
     assert table["best_so_far"].isna().tolist() == [True, False, False, False, False]
     assert table["best_so_far"].tolist()[1:] == [0.9, 0.9, 0.94, 0.95]
+
+
+def test_timeline_sums_the_times_where_the_run_tells_them():
+    run = search("accuracy", child(0, 0.2, fit_time=1, predict_time=0.5), child(1, 0.3), child(2, 0.1, fit_time=2))
+    assert results.timeline(run)["training_seconds"].tolist() == [1.5, 1.5, 3.5]
+    assert results.timeline(search("accuracy", child(0, 0.2)))["training_seconds"].isna().all()
 
 
 def test_timeline_of_an_error_goes_down():

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import (
     accuracy_score,
+    balanced_accuracy_score,
     confusion_matrix,
     f1_score,
     precision_score,
@@ -233,6 +234,17 @@ def test_a_test_set_of_one_class_is_tested(bank_run, bank_test):
     assert finding(report, "NB003") == "The importance of the features is not known."
 
 
+def test_two_columns_of_a_name_are_refused_where_it_is_not_known_which_is_meant(bank_run, bank_test):
+    twice = pd.concat([bank_test, bank_test[["age"]]], axis=1)
+    with pytest.raises(DataError, match=r"several columns named age\.(.|\n)*drop all but one"):
+        results.predict(bank_run, twice)
+    with pytest.raises(DataError, match="2 columns named 'y'"):
+        results.test_report(bank_run, pd.concat([bank_test, bank_test[["y"]]], axis=1))
+    spare = bank_test.assign(note="new")
+    spare = pd.concat([spare, spare[["note"]]], axis=1)
+    pd.testing.assert_frame_equal(results.predict(bank_run, spare), results.predict(bank_run, bank_test))
+
+
 @pytest.mark.parametrize("change", [{"y": None}, {}])
 def test_a_test_set_without_labels_is_refused(bank_run, bank_test, change):
     with pytest.raises(DataError, match="'y'"):
@@ -249,7 +261,7 @@ def test_the_label_is_asked_for_where_the_run_does_not_tell_it(bank_run, bank_te
 
 def test_importance_finds_the_features_that_matter(report):
     table = report.importance()
-    assert list(table.columns) == ["feature", "importance", "std"]
+    assert list(table.columns) == ["feature", "importance", "std", "in_training"]
     assert table["feature"].tolist()[:2] == ["duration", "poutcome"]
     assert table["importance"].is_monotonic_decreasing
     pd.testing.assert_frame_equal(table, report.importance())
@@ -314,42 +326,48 @@ def test_importance_of_an_error_metric_is_positive_for_what_matters(house_run, m
 
 def test_thresholds_are_the_best_of_all_that_could_be_chosen(report, bank_run, bank_test):
     table = report.thresholds(miss_cost=4)
-    assert table.index.tolist() == ["default", "best F1", "least cost"]
+    assert table.note.startswith("Chosen on these test rows. Child run 10 has stored no predictions.npy")
+    assert set(table.index.get_level_values("rows")) == {"test"}
+    table = table.droplevel("rows")
+    assert table.index.tolist() == ["default", "best F1", "best balanced accuracy", "least cost"]
     assert table.index.name == "y = yes"
     probability, truth = results.predict(bank_run, bank_test)["probability_yes"], bank_test["y"] == "yes"
     for _, row in table.iterrows():
         called = probability >= row["threshold"]
-        assert row["alarms"] == called.sum()
+        assert row["flagged"] == pytest.approx(called.mean())
         assert row["precision"] == pytest.approx(precision_score(truth, called))
         assert row["recall"] == pytest.approx(recall_score(truth, called))
         assert row["f1"] == pytest.approx(f1_score(truth, called))
         assert row["misses"] == (truth & ~called).sum()
         assert row["false_alarms"] == (~truth & called).sum()
-        assert row["cost"] == 4 * row["misses"] + row["false_alarms"]
+        assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, called))
+        assert row["cost"] == pytest.approx((4 * row["misses"] + row["false_alarms"]) / 300)
     assert table.loc["default", "threshold"] == 0.5
     tried = [probability >= threshold for threshold in probability]
     assert table.loc["best F1", "f1"] == pytest.approx(max(f1_score(truth, called) for called in tried))
-    costs = [4 * (truth & ~called).sum() + (~truth & called).sum() for called in tried]
-    assert table.loc["least cost", "cost"] == min(costs)
+    balanced = max(balanced_accuracy_score(truth, called) for called in tried)
+    assert table.loc["best balanced accuracy", "balanced_accuracy"] == pytest.approx(balanced)
+    costs = [4 * (truth & ~called).mean() + (~truth & called).mean() for called in tried]
+    assert table.loc["least cost", "cost"] == pytest.approx(min(costs))
 
 
 def test_the_dearer_a_miss_the_lower_the_threshold(report):
-    thresholds = [report.decisions(cost).loc["least cost", "threshold"] for cost in (0.001, 1, 10, 1e6)]
+    thresholds = [report.decisions(cost).loc[("least cost", "test"), "threshold"] for cost in (0.001, 1, 10, 1e6)]
     assert thresholds == sorted(thresholds, reverse=True)
-    assert report.thresholds(1e6).loc["least cost", "misses"] == 0
+    assert report.thresholds(1e6).loc[("least cost", "test"), "misses"] == 0
 
 
 def test_calling_no_row_positive_is_a_choice_too(bank_run, bank_test):
     wrong = bank_test.assign(y=np.where(bank_test["y"] == "no", "yes", "no"))
-    row = results.test_report(bank_run, wrong[bank_test["y"] == "yes"]).thresholds(1).loc["least cost"]
-    assert (row["threshold"], row["alarms"], row["precision"]) == (np.inf, 0, 0)
+    row = results.test_report(bank_run, wrong[bank_test["y"] == "yes"]).thresholds(1).loc[("least cost", "test")]
+    assert (row["threshold"], row["flagged"], row["precision"]) == (np.inf, 0, 0)
 
 
 def test_of_many_classes_the_rarest_one_is_looked_for(class_run):
     rows = class_rows(200, 5)
     report = results.test_report(class_run, rows)
-    assert report.thresholds().index.name == f"y = {rows['y'].value_counts().idxmin()}"
-    assert report.thresholds(positive="mid").index.name == "y = mid"
+    assert report.thresholds().index.names[0] == f"y = {rows['y'].value_counts().idxmin()}"
+    assert report.thresholds(positive="mid").index.names[0] == "y = mid"
     with pytest.raises(UserErrorException, match=r"no class 'high'(.|\n)*'low', 'mid', 'top'"):
         report.thresholds(positive="high")
 
