@@ -146,7 +146,7 @@ def prepare(
         categorical=transformer.categorical_,
         primary_metric=settings.primary_metric,
         threads=settings.max_cores_per_iteration,
-        weights=None if weights is None else weights / weights.mean(),
+        weights=None if weights is None else _with_mean_one(weights),
         positive_label=positive,
         automatic=all(way is None for way in ways),
     )
@@ -217,7 +217,7 @@ def _column(X: pd.DataFrame, y: pd.Series[Any], setting: str, name: str) -> pd.S
 
 def _weights(column: pd.Series[Any], kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """The weight of each row; 0 for those that are not kept."""
-    weights = np.where(kept, pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan), 0)
+    weights = np.where(kept, _numbers(column), 0)
     if (wrong := ~np.isfinite(weights) | (weights < 0)).any():
         problem = f"{column[wrong].tolist()[0]!r} is no weight ({wrong.sum():,} such rows)"
     elif kept.any() and not weights.any():
@@ -230,9 +230,20 @@ def _weights(column: pd.Series[Any], kept: npt.NDArray[np.bool_]) -> npt.NDArray
     )
 
 
+def _with_mean_one(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    shares = weights / weights.max()  # the sum of huge weights would be infinite
+    return np.asarray(shares / shares.mean())
+
+
+def _numbers(column: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """The numbers in a column, also those given as text; NaN for what is none, such as a point in time."""
+    numbers = pd.to_numeric(column.astype(object), errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan))
+
+
 def _marks(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:
     """The rows that a split trains on."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = _numbers(column)
     if (wrong := ~np.isin(numbers, (0, 1))).any():
         raise DataError(
             f"cv_split_column_names: {column[wrong].tolist()[0]!r} in the column {column.name!r} is neither 1 nor 0 "

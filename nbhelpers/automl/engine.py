@@ -171,8 +171,8 @@ class _Search:
         ways: list[Way] = []
         final = FinalFit(self.data, self.settings, self.transformer, self.pool, self._seconds_left, self.should_stop)
         if completed and self.ended_by != _CANCELED:
-            ways = ways_to_model(completed, self.data, self.settings, self.planned, len(self.children))
-            for child in [way.child for way in ways if way.child.weights]:
+            ways, made = ways_to_model(completed, self.data, self.settings, self.planned, len(self.children))
+            for child in made:
                 self.children.append(child)
                 self.on_child(child)
             ways = by_preference(ways, self.sign)
@@ -191,7 +191,9 @@ class _Search:
         )
 
     def _planned_ensembles(self) -> list[str]:
-        """The ensembles that the last children are."""
+        """The ensembles that the last children are: they are judged on other rows than they are chosen on."""
+        if len(self.data.scored) < 2:
+            return []
         names = ["VotingEnsemble"] * self.settings.enable_voting_ensemble
         if ensemble.can_stack(self.data):
             names += ["StackEnsemble"] * self.settings.enable_stack_ensemble

@@ -81,7 +81,7 @@ def problem_of(value: Any) -> str | None:
         problem for key, part in value.items() for problem in (_CHECKS[key](part) if key in _CHECKS else _unknown(key))
     ]
     problems = problems or _conflicts(value)
-    return f"cannot be used: {' '.join(problems)}" if problems else None
+    return f"cannot be used: {' '.join(problems)}".removesuffix(".") if problems else None
 
 
 def check_purposes(purposes: Any) -> list[str]:

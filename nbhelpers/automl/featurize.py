@@ -185,7 +185,8 @@ class DataTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if column.purpose not in USED:
             return column, None
         if column.purpose == "Text":
-            self.texts_[name] = _text_pipeline().fit(_sample(values))
+            with np.errstate(invalid="ignore"):  # texts too short for n-grams are all alike
+                self.texts_[name] = _text_pipeline().fit(_sample(values))
         elif isinstance(values, Texts):
             column.categories = _categories(values, series.dtype)
         params, named = imputer_asked(config, name)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbhelpers.automl import styles
-from nbhelpers.automl.cells import Texts
+from nbhelpers.automl.cells import LARGEST, Texts
 from nbhelpers.automl.columns import Column
 from nbhelpers.errors import DataError
 
@@ -63,4 +63,6 @@ def _constant(column: Column, value: Any) -> float:
         if np.isnat(time):
             raise ValueError("it is not a point in time")
         return float(time.astype(np.int64))
+    if abs(float(value)) >= LARGEST:
+        raise ValueError(f"models cannot compute with numbers beyond {LARGEST:g}")
     return float(value)

@@ -172,7 +172,7 @@ def _forest(algorithm: str, parameters: dict[str, Any], data: TrainingData) -> A
     parameters["n_estimators"] = int(np.clip(1_500_000 // n_rows, *_TREES))
     width = data.matrix.shape[1]
     parameters["max_features"] = max(min(parameters["max_features"], _MOST_FOR_SPLIT / width), 1 / width)
-    half = parameters.pop("half", False) and n_rows >= _LEAST_TO_HALVE
+    half = parameters.pop("half", False) and _least_rows(data) >= _LEAST_TO_HALVE
     if half or n_rows > _MOST_FOR_TREE:
         parameters |= {"bootstrap": True, "max_samples": min(0.5 if half else 1.0, _MOST_FOR_TREE / n_rows)}
     if classify:

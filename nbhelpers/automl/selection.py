@@ -46,8 +46,8 @@ class Way:
 
 def ways_to_model(
     completed: Sequence[Child], data: TrainingData, settings: Settings, ensembles: Sequence[str], iteration: int
-) -> list[Way]:
-    """The ways to a model: first the best child alone, then the ensembles, whose children are made here.
+) -> tuple[list[Way], list[Child]]:
+    """The ways to a model: first the best child alone, then the ensembles; and these, with those that failed.
 
     Each is judged on rows that had no part in it: what a way chooses or learns on all folds but one is judged on that
     one. So is the choice of the best child, whose score in the leaderboard is the best of many.
@@ -62,19 +62,24 @@ def ways_to_model(
         Of the first ensemble.
     """
     ways = [_best_alone(completed, data)]
+    made: list[Child] = []
     voters: dict[int, float] = {}
     of = {child.iteration: child for child in completed}
     for name in ensembles if len(completed) > 1 else []:
-        started = time.perf_counter()
-        voting = ensemble.vote(completed, data, settings.ensemble_iterations) if not voters else None
-        voters = voting.weights if voting else voters
-        chosen = voting if name == "VotingEnsemble" else None
-        chosen = chosen or ensemble.stack(completed, data, settings, list(voters))
+        number, started = iteration + len(made), time.perf_counter()
+        try:
+            voting = ensemble.vote(completed, data, settings.ensemble_iterations) if not voters else None
+            voters = voting.weights if voting else voters
+            chosen = voting if name == "VotingEnsemble" else None
+            chosen = chosen or ensemble.stack(completed, data, settings, list(voters))
+        except Exception as error:  # as of arguments of a meta learner that do not suit so many classes
+            made.append(Child(number, name, "", {}, "Failed", error=f"{type(error).__name__}: {error}"))
+            continue
         parts = [
             score(data, chosen.predictions[data.parts == fold], split.valid) for fold, split in enumerate(data.splits)
         ]
         child = Child(
-            iteration + len(ways) - 1,
+            number,
             name,
             "",
             {},
@@ -85,8 +90,9 @@ def ways_to_model(
             weights=chosen.weights,
             **summary(data, parts),
         )
+        made.append(child)
         ways.append(Way(child, child.fold_scores, ensemble.loss(data, chosen.predictions)))
-    return ways
+    return ways, made
 
 
 def by_preference(ways: Sequence[Way], sign: int) -> list[Way]:

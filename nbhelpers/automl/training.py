@@ -115,7 +115,8 @@ def _limited(threads: int) -> threadpool_limits:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A linear model that has not quite converged is judged by its score like any other."""
+    """A linear model that has not quite converged is judged by its score like any other, and classes may be many."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         yield

@@ -145,6 +145,12 @@ def test_weights_are_no_feature_and_have_the_mean_one():
     assert data.weights[-1] / data.weights[0] == pytest.approx(7)
 
 
+def test_huge_weights_count_like_small_ones_of_the_same_ratios():
+    weights = np.arange(60) % 3 + 1.0
+    data = classify(frame=X.assign(w=weights * 5e307), weight_column_name="w")
+    assert data.weights == pytest.approx(weights / 2)
+
+
 def test_rows_of_weight_zero_are_left_out():
     data = classify(frame=X.assign(w=np.arange(60) // 10), weight_column_name="w")
     assert data.positions.tolist() == list(range(10, 60))
@@ -159,6 +165,7 @@ def test_rows_of_weight_zero_are_left_out():
         ([1, np.inf] * 30, "inf is no weight"),
         (["1", "heavy"] * 30, "'heavy' is no weight"),
         ([0] * 60, "all weights are 0"),
+        (pd.date_range("2024", periods=60), "is no weight (60 such rows)"),
     ],
 )
 def test_weights_that_weigh_nothing_are_refused(weights, reason):

@@ -221,6 +221,24 @@ def test_a_single_hold_out_judges_ensembles_too(table, share):
     assert result.model.predict(X).shape == (300,)
 
 
+def test_a_single_row_to_judge_by_chooses_no_ensemble(table):
+    X, _, y = table
+    only = {"n_cross_validations": None, "cv_split_column_names": ["train"], "primary_metric": None}
+    result = run(X.assign(train=X.index < 299), y, "regression", iterations=4, allowed_models=["KNN"], **only)
+    assert [child.algorithm for child in result.children] == ["KNN"] * 4
+    assert result.model.predict(X).shape == (300,)
+
+
+def test_an_ensemble_that_fails_leaves_a_model(table):
+    X, y, _ = table
+    meta = {"stack_meta_learner_type": "LogisticRegression", "stack_meta_learner_kwargs": {"solver": "liblinear"}}
+    result = run(X, y.where(X["amount"] > 0, "maybe"), iterations=5, **CHEAP, **meta)  # liblinear takes two classes
+    *_, voting, stack = result.children
+    assert (voting.status, stack.status, stack.algorithm) == ("Completed", "Failed", "StackEnsemble")
+    assert "liblinear" in stack.error
+    assert result.model.predict(X).shape == (300,)
+
+
 def test_a_failed_child_is_recorded_and_the_search_goes_on(table):
     X, y, _ = table
 

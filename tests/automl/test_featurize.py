@@ -193,6 +193,12 @@ def test_two_thousand_columns_and_ten_rows_are_no_trouble():
     assert DataTransformer().fit_transform(frame).tolist() == frame.to_numpy().tolist()
 
 
+def test_texts_too_short_for_n_grams_are_decomposed_without_a_warning(recwarn):
+    config = {"column_purposes": {"text": "Text"}}
+    DataTransformer(config).fit(pd.DataFrame({"text": ["a", "b"] * 10}))
+    assert not recwarn.list
+
+
 def test_a_decomposition_of_many_texts_is_that_of_a_sample(monkeypatch):
     frame = pd.DataFrame({"notes": COLUMNS["notes"]})
     monkeypatch.setattr(featurize, "_MOST_TEXTS", 100)
@@ -307,6 +313,7 @@ def test_an_imputer_for_all_columns_is_for_those_it_fits(frame):
         ("job", {"strategy": "mean"}),
         ("size", {"strategy": "constant", "fill_value": "x"}),
         ("when", {"strategy": "constant", "fill_value": "soon"}),
+        ("size", {"strategy": "constant", "fill_value": 10**31}),
         ("words", {"strategy": "most_frequent"}),
     ],
 )

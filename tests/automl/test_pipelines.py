@@ -195,6 +195,14 @@ def test_the_random_state_of_a_candidate_is_its_seed(table, task, name):
     assert [step for step, _ in steps] == [type(step).__name__.lower() for _, step in steps]
 
 
+@pytest.mark.parametrize(("share", "halved"), [(0.1, True), (0.9, False)])
+def test_no_forest_samples_half_of_few_rows(table, share, halved):
+    X, label, _ = table
+    _, data = prepared(X, label, "classification", n_cross_validations=None, validation_size=share)
+    candidate = Candidate("RandomForest", "", {"max_features": 0.5, "half": True})
+    assert (steps_of(candidate, data)[-1][1].max_samples == 0.5) is halved
+
+
 def test_threads_are_those_of_the_settings(table):
     X, label, _ = table
     _, data = prepared(X, label, "classification", max_cores_per_iteration=2)

@@ -86,6 +86,12 @@ def test_a_class_missing_from_the_training_part_gets_probability_zero():
         assert result.metrics["accuracy"] >= 0
 
 
+def test_many_classes_of_two_rows_are_learned_without_a_warning():
+    label = pd.Series(np.repeat(np.arange(40), 2), name="y")
+    data = prepared(pd.DataFrame({"x": label + 0.0, "z": np.arange(80.0)}), label)
+    assert train_fold(data, first_of("LightGBM", "classification", data), 0).predictions.shape == (27, 40)
+
+
 def test_refit_learns_from_all_final_rows_and_gives_the_user_s_labels(table):
     frame, label, _ = table
     data = prepared(frame, label)
