@@ -114,7 +114,8 @@ def read(column: pd.Series[Any], kind: str, style: str | None = None) -> Values:
         if isinstance(dtype, pd.PeriodDtype):
             column = pd.Series(column.dt.to_timestamp())
         if types.is_datetime64_any_dtype(column.dtype):
-            column = column if column.dt.tz is None else column.dt.tz_localize(None)  # local time
+            if column.dt.tz is not None:
+                column = column.dt.tz_convert(None)  # UTC, as points in time with a zone are read from other cells
             return column.to_numpy(dtype="datetime64[us]")
         texts = texts_of(column)
         return _read_texts(column, texts, kind, style or styles.ISO, gaps=style is not None)

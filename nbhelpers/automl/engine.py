@@ -246,14 +246,13 @@ class _Search:
         if self.started >= self.n_candidates:
             return False
         self.ended_by = self._stop_reason(self._known(self.started))
-        if self._seconds_left() - self._reserve() < self._usual_seconds():  # what is in work may still be finished
+        if self._seconds_left() - self._reserve() < self._least_seconds():  # what is in work may still be finished
             self.ended_by = _TIME_OUT
         return self.ended_by is None
 
-    def _usual_seconds(self) -> float:
-        """The time that half of the children so far took at least."""
-        times = [child.fit_seconds + child.predict_seconds for child in self._completed()]
-        return float(np.median(times)) if times else 0.0
+    def _least_seconds(self) -> float:
+        """The time of the fastest child so far: the next one may be as fast, and is given up if it is not."""
+        return min((child.fit_seconds + child.predict_seconds for child in self._completed()), default=0.0)
 
     def _known(self, iteration: int) -> list[Child]:
         """The children whose results may decide about the one of an iteration."""

@@ -23,6 +23,10 @@ _MOST_FOR_TREE = 100_000
 _TREES = 100, 300
 #: Columns that a split of a forest looks at, at most: more take time in proportion and find little.
 _MOST_FOR_SPLIT = 60
+#: A column has so many one-hot columns at most: before trees, and before other models of large and of small tables.
+_MOST_LEVELS_OF_TREES, _MOST_LEVELS = 50, (50, 500)
+#: Numbers in the one-hot columns of a table at most, about.
+_MOST_ONE_HOT = 10_000_000
 #: Rows at which bags of early stopped models have one fit; half as many rows have two, and so on.
 _ROWS_FOR_ONE = 16_000
 _MOST_MODELS = 6
@@ -60,7 +64,9 @@ def seeded(candidate: Candidate, seed: int) -> Candidate:
     return Candidate(candidate.algorithm, candidate.preprocessor, parameters)
 
 
-def steps_of(candidate: Candidate, data: TrainingData, rounds: int | None = None) -> list[tuple[str, Any]]:
+def steps_of(
+    candidate: Candidate, data: TrainingData, rounds: int | None = None, n_rows: int | None = None
+) -> list[tuple[str, Any]]:
     """The steps of the candidate's pipeline, named as scikit-learn's ``make_pipeline`` would.
 
     Parameters
@@ -69,8 +75,10 @@ def steps_of(candidate: Candidate, data: TrainingData, rounds: int | None = None
     data : TrainingData
     rounds : int, optional
         For an algorithm that is trained in rounds: their number, instead of one found by early stopping.
+    n_rows : int, optional
+        Rows that it will be fitted to; default: those of the smallest training part.
     """
-    estimator = _estimator(candidate, data, rounds)
+    estimator = _estimator(candidate, data, rounds, n_rows or _least_rows(data))
     steps = [*_preprocessing(candidate.preprocessor, data), estimator]
     return [(type(step).__name__.lower(), step) for step in steps]
 
@@ -118,7 +126,7 @@ def _least_rows(data: TrainingData) -> int:
     return min(len(split.train) for split in data.splits)
 
 
-def _estimator(candidate: Candidate, data: TrainingData, rounds: int | None) -> Any:
+def _estimator(candidate: Candidate, data: TrainingData, rounds: int | None, n_rows: int) -> Any:
     from nbhelpers.automl.stopping import EarlyStoppedClassifier, EarlyStoppedRegressor
 
     classify, parameters = data.classes is not None, dict(candidate.parameters)
@@ -127,7 +135,7 @@ def _estimator(candidate: Candidate, data: TrainingData, rounds: int | None) -> 
         parameters.pop("rounds", None)
         return wrapper(_in_rounds(candidate.algorithm, parameters, data), bag_size(data), rounds)
     if candidate.algorithm in ("RandomForest", "ExtremeRandomTrees"):
-        return _forest(candidate.algorithm, parameters, data)
+        return _forest(candidate.algorithm, parameters, data, n_rows)
     if candidate.algorithm == "KNN":
         parameters["n_neighbors"] = min(parameters["n_neighbors"], _least_rows(data))
     return _other(candidate.algorithm, parameters, classify)
@@ -161,21 +169,20 @@ def _in_rounds(algorithm: str, parameters: dict[str, Any], data: TrainingData) -
     return (MLPClassifier if classify else MLPRegressor)(hidden_layer_sizes=layers, batch_size=batch, **parameters)
 
 
-def _forest(algorithm: str, parameters: dict[str, Any], data: TrainingData) -> Any:
+def _forest(algorithm: str, parameters: dict[str, Any], data: TrainingData, n_rows: int) -> Any:
     from sklearn import ensemble
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.preprocessing import StandardScaler
 
-    classify, n_rows = data.classes is not None, len(data.target)
     name = {"RandomForest": "RandomForest", "ExtremeRandomTrees": "ExtraTrees"}[algorithm]
     # Small tables can afford more trees, and gain more by them.
-    parameters["n_estimators"] = int(np.clip(1_500_000 // n_rows, *_TREES))
+    parameters["n_estimators"] = int(np.clip(1_500_000 // len(data.target), *_TREES))
     width = data.matrix.shape[1]
     parameters["max_features"] = max(min(parameters["max_features"], _MOST_FOR_SPLIT / width), 1 / width)
     half = parameters.pop("half", False) and _least_rows(data) >= _LEAST_TO_HALVE
     if half or n_rows > _MOST_FOR_TREE:
         parameters |= {"bootstrap": True, "max_samples": min(0.5 if half else 1.0, _MOST_FOR_TREE / n_rows)}
-    if classify:
+    if data.classes is not None:
         return getattr(ensemble, f"{name}Classifier")(criterion="entropy", n_jobs=data.threads, **parameters)
     # Trees do not split a target whose variance is below 2e-16, as one around 1e-9.
     forest = getattr(ensemble, f"{name}Regressor")(n_jobs=data.threads, **parameters)
@@ -249,7 +256,11 @@ def _preprocessing(name: str, data: TrainingData) -> list[Any]:
 
     if not name:
         return []
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=50, sparse_output=False)
+    levels = _MOST_LEVELS_OF_TREES
+    if name != "OneHotEncoder":
+        cells = len(data.target) * max(len(data.categorical), 1)
+        levels = int(np.clip(_MOST_ONE_HOT // cells, *_MOST_LEVELS))
+    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=levels, sparse_output=False)
     encoder: Any = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0)) if name == "TargetEncoder" else one_hot
     parts: list[tuple[str, Any, list[int]]] = [(type(encoder).__name__.lower(), encoder, data.categorical)]
     if name not in ("OneHotEncoder", "TargetEncoder"):

@@ -10,6 +10,7 @@ import numpy as np
 from nbhelpers.automl.pipelines import BOOSTED, CALIBRATED, CALIBRATION_FOLDS, WITHOUT_WEIGHTS, Candidate, seeded
 from nbhelpers.automl.records import Child
 from nbhelpers.automl.settings import Settings
+from nbhelpers.errors import DataError
 from nbhelpers.metrics import greater_is_better
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def portfolio(settings: Settings, data: TrainingData) -> list[Candidate]:
     fixed += [candidate for candidate in more if candidate.algorithm in suited]
     trees = len(data.classes) if data.classes is not None and len(data.classes) > 2 else 1
     if max(n_rows, _LEAST_ROWS_OF_COST) * data.matrix.shape[1] * trees > _MOST_COST:
-        fixed = [_quickened(candidate) for candidate in fixed]
+        # A linear model is done soon, whatever time there is.
+        fixed = sorted(map(_quickened, fixed), key=lambda candidate: candidate != line("StandardScalerWrapper", 0.3))
     if not data.categorical:  # nothing to encode
         plain = [
             Candidate(one.algorithm, "" if one.preprocessor in _TREES else one.preprocessor, one.parameters)
@@ -220,8 +222,15 @@ def _quickened(candidate: Candidate) -> Candidate:
 def _suited(settings: Settings, data: TrainingData) -> list[str]:
     """The algorithms to try: those that may be, without the ones that the table is too large for or that need more."""
     names = [name for name in settings.algorithms if data.weights is None or name not in WITHOUT_WEIGHTS]
-    if data.classes is not None and np.bincount(data.target).min() < 2 * CALIBRATION_FOLDS:
-        names = [name for name in names if name not in CALIBRATED] or names
+    if data.classes is not None and (rows := int(np.bincount(data.target).min())) < 2 * CALIBRATION_FOLDS:
+        others = [name for name in names if name not in CALIBRATED]
+        if not others:
+            raise DataError(
+                f"{' and '.join(names)} cannot be trained: a class has {rows} rows, and they need "
+                f"{2 * CALIBRATION_FOLDS} to give probabilities.",
+                "Allow another model, or leave out or join the rare classes.",
+            )
+        names = others
     if settings.allowed_models is not None:
         return names
     n_rows, width = data.matrix.shape

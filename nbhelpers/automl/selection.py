@@ -16,7 +16,7 @@ from nbhelpers.automl.data import TrainingData
 from nbhelpers.automl.featurize import DataTransformer
 from nbhelpers.automl.records import Child
 from nbhelpers.automl.settings import Settings
-from nbhelpers.automl.training import score
+from nbhelpers.automl.training import quiet, score
 from nbhelpers.metrics import greater_is_better, sum_tables
 
 
@@ -71,7 +71,8 @@ def ways_to_model(
             voting = ensemble.vote(completed, data, settings.ensemble_iterations) if not voters else None
             voters = voting.weights if voting else voters
             chosen = voting if name == "VotingEnsemble" else None
-            chosen = chosen or ensemble.stack(completed, data, settings, list(voters))
+            with quiet():
+                chosen = chosen or ensemble.stack(completed, data, settings, list(voters))
         except Exception as error:  # as of arguments of a meta learner that do not suit so many classes
             made.append(Child(number, name, "", {}, "Failed", error=f"{type(error).__name__}: {error}"))
             continue

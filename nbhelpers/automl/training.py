@@ -67,7 +67,7 @@ def refit(data: TrainingData, candidate: Candidate) -> Pipeline:
     rows = data.final
     if candidate.algorithm not in _SPARING and len(rows) > _MOST_FOR_DENSE:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:_MOST_FOR_DENSE])
-    return fitted(data, Pipeline(steps_of(candidate, data, rounds)), rows, data.labels)
+    return fitted(data, Pipeline(steps_of(candidate, data, rounds, len(rows))), rows, data.labels)
 
 
 def score(
@@ -94,7 +94,7 @@ def fitted(data: TrainingData, model: Pipeline, rows: npt.NDArray[np.int64], y: 
     """A pipeline fitted to some rows, with their weights if there are any."""
     last = model.steps[-1][0]
     weights = {} if data.weights is None else {f"{last}__sample_weight": data.weights[rows]}
-    with _quiet(), _limited(data.threads):
+    with quiet(), _limited(data.threads):
         return model.fit(data.matrix[rows], y[rows], **weights)
 
 
@@ -114,7 +114,7 @@ def _limited(threads: int) -> threadpool_limits:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """A linear model that has not quite converged is judged by its score like any other, and classes may be many."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -61,7 +61,7 @@ def test_what_stands_for_a_number_is_one(values, numbers):
         ["2024-03-05", "NA"],
         ["5 March 2024", None],
         pd.to_datetime(["2024-03-05", None]),
-        pd.to_datetime(["2024-03-05", None]).tz_localize("Asia/Tokyo"),
+        pd.to_datetime(["2024-03-05T09:00", None]).tz_localize("Asia/Tokyo"),
         pd.PeriodIndex(["2024-03-05", None], freq="D"),
         pd.array([DAY, None], dtype=pd.ArrowDtype(pa.date32())),
         pd.array([datetime.datetime(2024, 3, 5), None], dtype=pd.ArrowDtype(pa.timestamp("us"))),
@@ -73,6 +73,15 @@ def test_what_stands_for_a_point_in_time_is_one(values):
     again = read(pd.Series(values), kind, style)
     assert np.isnat(found).tolist() == np.isnat(again).tolist() == [False, True]
     assert found[0] == again[0] == np.datetime64("2024-03-05")
+
+
+def test_points_in_time_with_a_zone_are_those_of_utc_whatever_they_are_written_as():
+    zoned = pd.Series(pd.date_range("2024-03-30", periods=40, freq="h", tz="Europe/Berlin"))
+    utc = zoned.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    for column in (zoned, zoned.astype(object), zoned.map(pd.Timestamp.isoformat)):
+        kind, style, found = discover(column)
+        assert (found == utc).all()
+        assert (read(zoned, kind, style) == utc).all()
 
 
 def test_years_beyond_those_of_nanoseconds_are_read():

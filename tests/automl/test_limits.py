@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from nbhelpers.automl import LAG, SerialPool, engine
 from nbhelpers.errors import TrainingError
+from tests.automl import scripted
 from tests.automl.scripted import OutOfOrder, Scripted
 from tests.automl.searches import Slots, run, tried
 
@@ -109,6 +111,25 @@ def test_too_little_time_for_any_model_is_an_error(table):
     X, y, _ = table
     with pytest.raises(TrainingError, match="experiment_timeout_minutes"):
         run(X, y, experiment_timeout_minutes=1e-6)
+
+
+def test_slow_children_do_not_keep_a_search_from_using_what_is_left_of_its_time(table, monkeypatch):
+    X, y, _ = table
+    ahead, clock, fold_of = 0.0, time.monotonic, scripted.made_up_fold
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+
+    def made_up_fold(data: Any, candidate: Any, fold: int) -> Any:
+        nonlocal ahead
+        seconds = 0.1 if candidate.algorithm == "LogisticRegression" else 100
+        ahead += seconds
+        return replace(fold_of(data, candidate, fold), fit_seconds=seconds)
+
+    monkeypatch.setattr(scripted, "made_up_fold", made_up_fold)
+    monkeypatch.setattr(engine, "refit_seconds", lambda *_: 1.0)
+    settings = {"experiment_timeout_minutes": 20, "enable_early_stopping": False, "pool": Scripted()}
+    result = run(X, y, allowed_models=["LightGBM", "LogisticRegression"], **settings)
+    assert result.ended_by == "experiment_timeout"
+    assert ahead > 1100
 
 
 def test_time_that_was_over_before_the_search_counts(table):

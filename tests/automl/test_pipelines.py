@@ -203,6 +203,25 @@ def test_no_forest_samples_half_of_few_rows(table, share, halved):
     assert (steps_of(candidate, data)[-1][1].max_samples == 0.5) is halved
 
 
+def test_no_tree_is_grown_on_more_rows_than_trees_gain_by(table, monkeypatch):
+    X, y, _ = table
+    monkeypatch.setattr(pipelines, "_MOST_FOR_TREE", 50)
+    _, data = prepared(X, y, "classification")
+    forest = Candidate("RandomForest", "", {"min_samples_leaf": 1, "max_features": 0.5})
+    assert steps_of(forest, data)[-1][1].max_samples == pytest.approx(50 / 200)
+    assert steps_of(forest, data, n_rows=300)[-1][1].max_samples == pytest.approx(50 / 300)
+    assert fitted(data, forest)[-1].max_samples == pytest.approx(50 / 300)
+
+
+def test_a_linear_model_learns_from_hundreds_of_categories():
+    rng = np.random.default_rng(0)
+    shop = rng.integers(200, size=4000)
+    X = pd.DataFrame({"shop": [f"shop {number}" for number in shop], "noise": rng.normal(size=4000)})
+    _, data = prepared(X, pd.Series(rng.random(4000) < rng.random(200)[shop]), "classification")
+    candidate = Candidate("LogisticRegression", "StandardScalerWrapper", {"C": 1.0})
+    assert train_fold(data, candidate, 0).metrics["AUC_weighted"] > 0.75
+
+
 def test_threads_are_those_of_the_settings(table):
     X, label, _ = table
     _, data = prepared(X, label, "classification", max_cores_per_iteration=2)

@@ -18,6 +18,7 @@ from nbhelpers.automl.records import Child
 from nbhelpers.automl.settings import Settings, check_settings
 from nbhelpers.automl.training import train_fold
 from nbhelpers.automl.validation import Split
+from nbhelpers.errors import DataError
 
 EVERY = [pytest.param(task, name, id=f"{task}-{name}") for task, names in ALGORITHMS.items() for name in names]
 
@@ -253,3 +254,14 @@ def test_boosting_starts_with_fast_learning_rates_where_a_round_costs_much(shape
     ]
     assert rates
     assert all((rate > 0.06) == quick for rate in rates)
+    first = portfolio(settings, data_of(settings, *shape, categorical=()))[0].algorithm
+    assert (first == "LogisticRegression") == quick
+
+
+def test_models_that_a_rare_class_rules_out_are_refused_if_no_other_may_be_trained():
+    settings = check_settings("classification", {"allowed_models": ["SVM", "LinearSVM"]})
+    data = replace(data_of(settings), target=np.array([0] * 295 + [1] * 5))
+    with pytest.raises(DataError, match=r"SVM and LinearSVM cannot be trained: a class has 5 rows, and they need 6"):
+        portfolio(settings, data)
+    both = check_settings("classification", {"allowed_models": ["SVM", "KNN"]})
+    assert {candidate.algorithm for candidate in portfolio(both, data)} == {"KNN"}
