@@ -150,9 +150,11 @@ def joined(
         voting = ensemble.PreFittedVotingRegressor if data.classes is None else ensemble.PreFittedSoftVotingClassifier
         last = voting([(str(name), fitted[name]) for name in names], [child.weights[name] for name in names])
     else:
-        meta = ensemble.stack([one for one in members if one.iteration in names], data, settings, names).meta
+        used = sorted((one for one in members if one.iteration in names), key=lambda one: one.iteration)
+        with quiet():
+            meta = ensemble.stack(used, data, settings, names).meta
         stacking = ensemble.StackEnsembleRegressor if data.classes is None else ensemble.StackEnsembleClassifier
-        last = stacking([(str(name), fitted[name]) for name in sorted(names)], meta, ensemble.unit(data))
+        last = stacking([(str(one.iteration), fitted[one.iteration]) for one in used], meta, ensemble.unit(data))
     return Pipeline([start, (type(last).__name__.lower(), last)])
 
 

@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nbhelpers.automl.data import prepare
 from nbhelpers.automl.records import Child
-from nbhelpers.automl.selection import Way, by_preference
+from nbhelpers.automl.selection import Way, by_preference, joined
+from nbhelpers.automl.settings import check_settings
+from tests.automl.scripted import Scripted, made_up_model
+from tests.automl.searches import FAST, run
 
 
 def way(name: str, scores: list[float], loss: float) -> Way:
@@ -59,3 +63,20 @@ def test_all_ways_are_kept():
     assert sorted(names(*ways)) == ["LightGBM", "StackEnsemble", "VotingEnsemble"]
     assert names(ways[0]) == ["LightGBM"]
     assert set(names(ways[0], ways[1])) == {"LightGBM", "VotingEnsemble"}
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_each_member_of_a_stack_has_its_own_coefficients(table, task):
+    X, label, value = table
+    y, metric = (label, "AUC_weighted") if task == "classification" else (value, "r2_score")
+    result = run(X, y, task, pool=Scripted(), iterations=9, primary_metric=metric)
+    settings = check_settings(task, FAST | {"primary_metric": metric})
+    transformer, data = prepare(X, y, settings)
+    child = result.children[-1]
+    members = [result.children[iteration] for iteration in child.weights]  # the heaviest first
+    assert members != sorted(members, key=lambda member: member.iteration)
+    fitted = {member.iteration: made_up_model(data, member) for member in members}
+    last = joined(child, members, fitted, transformer, data, settings)[-1]
+    strength = np.abs(last.meta_learner.coef_).ravel()
+    found = dict(zip([int(name) for name, _ in last.base_learners], strength / strength.sum(), strict=True))
+    assert found == pytest.approx(child.weights)
