@@ -21,7 +21,7 @@ from nbhelpers.automl import ensemble
 from nbhelpers.automl.data import prepare
 from nbhelpers.automl.final_fit import FinalFit, refit_seconds
 from nbhelpers.automl.guardrails import check_data
-from nbhelpers.automl.pipelines import Candidate, described
+from nbhelpers.automl.pipelines import BOOSTED, Candidate, described
 from nbhelpers.automl.proposals import propose
 from nbhelpers.automl.racing import is_behind
 from nbhelpers.automl.records import LAG, Child, Pool, Prepared, Result, TaskLostError
@@ -41,7 +41,8 @@ _MEMBERS = 6
 _MOST_FOR_MEMBERS = 0.5
 #: Seconds kept for what follows the search, and for each probability that ensembles are chosen and judged by.
 _CLOSING, _CLOSING_OF_EACH = 1.0, 2.5e-5
-#: A child is given up that would take more than this share of the whole time, once there is another.
+#: A child is given up that would take more than this share of the whole time, once there is another; if it is boosted,
+#: once there is another boosted one, as these are the best most often.
 _MOST_OF_TIME = 0.4
 _SIX_DAYS = 8640.0
 #: Seconds between two looks at the clock and at `should_stop`.
@@ -330,7 +331,9 @@ class _Search:
             if per_fold * (n_folds - fold) > self._seconds_left() - self._reserve():
                 why = "The time of the experiment was too short to finish it."
                 return self._unfinished(iteration, active, "Canceled", why)
-            if per_fold * n_folds > _MOST_OF_TIME * 60 * self.minutes:
+            known = [child.algorithm in BOOSTED for child in self._completed()]
+            spared = active.candidate.algorithm in BOOSTED and not any(known)
+            if per_fold * n_folds > _MOST_OF_TIME * 60 * self.minutes and not spared:
                 why = f"It would have taken more than {_MOST_OF_TIME:.0%} of the experiment's time."
                 return self._unfinished(iteration, active, "Canceled", why)
         active.future, active.since = self.pool.submit(train_fold, self.data, active.candidate, fold), self._clock()
