@@ -57,6 +57,7 @@ def fit_nbhelpers(job: dict[str, Any], train: pd.DataFrame) -> Fitted:
         "primary_metric": metric,
         "experiment_timeout_minutes": job["seconds"] / 60 if job["seconds"] else None,
         "n_cross_validations": 5,
+        "enable_early_stopping": False,  # the others use all of their time, too
         "max_concurrent_iterations": SLOTS,
     }
     config = ml.AutoMLConfig(

@@ -175,8 +175,9 @@ def _forest(algorithm: str, parameters: dict[str, Any], data: TrainingData, n_ro
     from sklearn.preprocessing import StandardScaler
 
     name = {"RandomForest": "RandomForest", "ExtremeRandomTrees": "ExtraTrees"}[algorithm]
-    # Small tables can afford more trees, and gain more by them.
-    parameters["n_estimators"] = int(np.clip(1_500_000 // len(data.target), *_TREES))
+    # Small tables can afford more trees, and gain more by them; each node keeps a number for each class.
+    values = len(data.target) * (1 if data.classes is None else len(data.classes) / 2)
+    parameters["n_estimators"] = int(np.clip(1_500_000 // values, *_TREES))
     width = data.matrix.shape[1]
     parameters["max_features"] = max(min(parameters["max_features"], _MOST_FOR_SPLIT / width), 1 / width)
     half = parameters.pop("half", False) and _least_rows(data) >= _LEAST_TO_HALVE
