@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nbhelpers.automl import LAG, SerialPool, engine
+from nbhelpers.automl import LAG, SerialPool, engine, proposals
 from nbhelpers.errors import TrainingError
 from tests.automl import scripted
 from tests.automl.scripted import OutOfOrder, Scripted
@@ -130,6 +130,31 @@ def test_slow_children_do_not_keep_a_search_from_using_what_is_left_of_its_time(
     result = run(X, y, allowed_models=["LightGBM", "LogisticRegression"], **settings)
     assert result.ended_by == "experiment_timeout"
     assert ahead > 1100
+
+
+@pytest.mark.parametrize(("first", "status"), [("LightGBM", "Completed"), ("RandomForest", "Canceled")])
+def test_a_child_that_takes_most_of_the_time_is_given_up_unless_it_is_the_first_boosted_one(
+    table, monkeypatch, first, status
+):
+    X, y, _ = table
+    ahead, clock, fold_of = 0.0, time.monotonic, scripted.made_up_fold
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+
+    def made_up_fold(data: Any, candidate: Any, fold: int) -> Any:
+        nonlocal ahead
+        seconds = 200 if candidate.algorithm == first else 1
+        ahead += seconds
+        return replace(fold_of(data, candidate, fold), fit_seconds=seconds)
+
+    monkeypatch.setattr(scripted, "made_up_fold", made_up_fold)
+    monkeypatch.setattr(engine, "refit_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(engine, "is_behind", lambda *_: 0.0)
+    monkeypatch.setattr(proposals, "_MOST_COST", 0)  # a linear model comes first
+    models = ["LogisticRegression", first]
+    result = run(X, y, pool=Scripted(), experiment_timeout_minutes=20, iterations=5, allowed_models=models)
+    slow = next(child for child in result.children if child.algorithm == first)
+    assert slow.iteration > 0
+    assert slow.status == status
 
 
 def test_time_that_was_over_before_the_search_counts(table):
