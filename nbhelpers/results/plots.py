@@ -77,7 +77,7 @@ def plot_algorithms(run: Any) -> Figure:
     groups = {str(algorithm): rows[metric] for algorithm, rows in scored.groupby("algorithm", sort=False)}
     figures = [f"{name}, {scores.iloc[0]:.4f} the best of {len(scores)}" for name, scores in groups.items()]
     alt = f"{metric} of the child runs by algorithm: {'; '.join(figures)}."
-    styles = looks(groups)
+    styles = looks(board["algorithm"])
     with canvas(alt, width=8.5, height=max(2.2, 0.45 * len(groups) + 1.3)) as (figure, (axes,)):
         for row, (name, scores) in enumerate(groups.items()):
             colour, marker = styles[name]
@@ -119,7 +119,7 @@ def plot_tradeoff(run: Any) -> Figure:
             linewidth=1.2,
             label="no other is better and faster",
         )
-        _points(axes, scored, "fit_seconds", metric, looks(scored["algorithm"]))
+        _points(axes, scored, "fit_seconds", metric, looks(board["algorithm"]))
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")

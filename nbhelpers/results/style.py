@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from itertools import cycle
 from os.path import commonprefix
 from typing import Any
 
@@ -152,5 +151,8 @@ def short(names: Iterable[Any], length: int = 30) -> list[str]:
 
 
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each name, the same for the same set of names."""
-    return dict(zip(sorted(set(names)), cycle(zip(_COLOURS, _MARKERS, strict=True))))
+    """A colour and a marker for each name, the same for the same set of names; up to 64 names differ."""
+    count = len(_COLOURS)
+    return {
+        name: (_COLOURS[k % count], _MARKERS[(k + k // count) % count]) for k, name in enumerate(sorted(set(names)))
+    }
