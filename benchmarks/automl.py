@@ -73,6 +73,8 @@ class Table:
 
 def of_file(file: Path, label: str, name: str) -> Table:
     frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    if label not in frame:
+        raise SystemExit(f"{file.name} has no column {label!r}: name the column to predict with --label")
     return Table(name, label, infer_task(frame[label]), frame=frame)
 
 

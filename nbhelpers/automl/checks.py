@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -36,8 +37,8 @@ def minutes(high: int) -> Check:
 
 
 def number(value: Any) -> str | None:
-    """A number; not NaN."""
-    right = isinstance(value, Real) and not isinstance(value, bool) and value == value
+    """A finite number."""
+    right = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
     return None if right else "must be a number"
 
 

@@ -181,7 +181,7 @@ def require_used(columns: Collection[Any]) -> None:
     """Refuse to go on without a column that a model can use."""
     if not columns:
         raise DataError(
-            "No column can be learned from: each is empty, constant, or text that hardly ever repeats.",
+            "No column can be learned from: each is empty, constant, text that hardly ever repeats, or left out.",
             "Add columns that vary from row to row and have values that repeat or are numbers.",
         )
 

@@ -48,13 +48,13 @@ class Settings:
     experiment_timeout_minutes : float or None
         Time for the whole search; None is Azure ML's six days.
     experiment_exit_score : float or None
-        No new model is tried once a score is at least as good.
+        No new model is tried once a score is at least as good, but for those proposed before it was known: three.
     iterations : int
-        Greatest number of children, the ensemble included.
+        Greatest number of children, the ensembles included; there are none where fewer than two others are left.
     iteration_timeout_minutes : float or None
-        Training time of one child, looked at after each fold.
+        Training time of one child.
     max_concurrent_iterations, max_cores_per_iteration : int
-        Children at a time, where the pool has so many slots; and threads of each (-1 for all cores).
+        Children at a time, four at most and where the pool has so many slots; and threads of each (-1 for all cores).
     n_cross_validations, validation_size : int, float or None
         Folds; or the share of the rows in a hold-out; or with both, the number of random hold-outs of that share (Monte
         Carlo cross validation). What judges models when none of the ways is given says `nbhelpers.automl.validation`.
@@ -70,6 +70,7 @@ class Settings:
     featurization : "auto", "off" or dict
         A dict is the data form of a FeaturizationConfig, see `nbhelpers.automl.featurization_config`.
     allowed_models, blocked_models : tuple of str or None
+        The only algorithms to try, and those not to try.
     enable_voting_ensemble, enable_stack_ensemble : bool
         Whether the last children are a voting and a stacked ensemble.
     ensemble_iterations : int
@@ -85,7 +86,7 @@ class Settings:
     exclude_nan_labels : bool
         Whether rows without a label are left out rather than refused.
     seed : int
-        Decides folds, proposals and models.
+        Decides folds, proposals and models, though not the rows of an automatic hold-out.
     """
 
     task: str
@@ -197,7 +198,8 @@ def check_settings(task: str, settings: Mapping[str, Any], *, validation_data: b
         lacks, with the reason.
     """
     if task not in tuple(ALGORITHMS):
-        raise ConfigException(f"task={task!r} is not supported.", f"Use one of {_listed(ALGORITHMS)}.")
+        near = _nearest(str(task), ALGORITHMS)
+        raise ConfigException(f"task={task!r} is not one of {_listed(ALGORITHMS)}.{near}", "Use one of them.")
     given = {name: value for name, value in settings.items() if name not in _WITHOUT_EFFECT}
     problems: list[str] = []
     for name, value in given.items():

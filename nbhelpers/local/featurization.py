@@ -19,7 +19,8 @@ class FeaturizationConfig:
     ----------
     blocked_transformers : list of str, optional
         ``"TfIdf"``, ``"HashOneHotEncoder"`` and ``"DateTimeTransformer"`` leave out the columns whose purpose is Text,
-        CategoricalHash and DateTime; the other names of the SDK are accepted, for what they do is not done here.
+        CategoricalHash and DateTime; the other names of the SDK are accepted without effect, as each model's own
+        pipeline encodes, imputes and scales.
     column_purposes : dict, optional
         By column: Numeric, Categorical, CategoricalHash, DateTime or Text, or one that leaves it out: Ignore, Hashes
         or AllNan.

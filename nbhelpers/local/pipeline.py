@@ -309,13 +309,19 @@ def _new_rows(
         "heartbeat": time.time(),
     }
     node_id = step.get("node_id") or uuid.uuid4().hex[:8]
+    trained_on = {"nbhelpers.dataset": step["dataset"]} if step["dataset"] else {}
     step_run = common | {
         "id": step_id or str(uuid.uuid4()),
         "kind": "step",
         "parent_id": run["id"],
         "name": step["name"],
         "definition": dict(step),
-        "properties": step.get("properties", {}) | {"azureml.runsource": "azureml.StepRun", "azureml.nodeid": node_id},
+        "properties": {
+            **step.get("properties", {}),
+            **trained_on,
+            "azureml.runsource": "azureml.StepRun",
+            "azureml.nodeid": node_id,
+        },
     }
     return run, step_run
 

@@ -119,7 +119,7 @@ class AutoMLRun(StepRun):
         Parameters
         ----------
         metric : str, optional
-            Judge by this metric; default: the primary metric.
+            Judge by this metric; default: the child that the search has chosen, whose model is stored.
 
         Raises
         ------

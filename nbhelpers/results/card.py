@@ -10,11 +10,11 @@ import pandas as pd
 
 from nbhelpers.metrics import number_text
 from nbhelpers.results.report import TestReport
-from nbhelpers.results.runs import automl_step, of_sdk, settings
+from nbhelpers.results.runs import automl_step, of_sdk, settings, training_dataset
 from nbhelpers.results.tables import ensemble, guardrails, leaderboard
 
 #: What predictions depend on, and loading.
-PACKAGES = ("nbhelpers", "scikit-learn", "lightgbm", "numpy", "pandas", "skops")
+PACKAGES = ("nbhelpers", "scikit-learn", "lightgbm", "xgboost-cpu", "numpy", "scipy", "pandas", "skops")
 #: So many columns are named.
 MAX_COLUMNS = 100
 
@@ -64,14 +64,14 @@ def model_card(run: Any, report: TestReport) -> ModelCard:
 def _introduction(run: Any, report: TestReport) -> str:
     line = report.comparison.loc[report.primary_metric]
     return (
-        f"{report.model_name}, a model for the {report.task} of `{report.label}`: the best of {len(leaderboard(run))} "
-        f"pipelines that AutoML tried. {report.primary_metric} is {line['test']:.4f} on the test data and "
-        f"{line['validation']:.4f} in validation."
+        f"{report.model_name}, a model for the {report.task} of `{report.label}`: chosen out of "
+        f"{len(leaderboard(run))} pipelines that AutoML tried. {report.primary_metric} is {line['test']:.4f} on the "
+        f"test data and {line['validation']:.4f} in validation."
     )
 
 
 def _data(run: Any) -> str:
-    name, _, version = run.tags.get("dataset", "").rpartition(":")
+    name, version = training_dataset(run)
     if not name:
         return "The run does not say which data set it was trained on."
     text = f"Trained on `{name}`, version {version}."

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nbhelpers.results import charts
 from nbhelpers.results.frames import SentenceFrame
-from nbhelpers.results.runs import NotKeptError, automl_step, child_runs, iteration, read_file
+from nbhelpers.results.runs import NotKeptError, automl_step, child_runs, iteration, read_file, settings
 from nbhelpers.results.tables import leaderboard, primary_metric
 
 _IMPORTANCE = ["feature", "importance", "std"]
@@ -72,7 +72,9 @@ def importance(run: Any) -> SentenceFrame:
     try:
         content = read_file(automl_step(run), "feature_importance.json")
     except NotKeptError as error:
-        return SentenceFrame.without_rows(error.problem, _IMPORTANCE)
+        off = settings(run).get("model_explainability") is False
+        why = "The run was told not to measure importances: model_explainability is False." if off else error.problem
+        return SentenceFrame.without_rows(why, _IMPORTANCE)
     table = pd.DataFrame(json.loads(content)).rename(columns={"column": "feature"})[_IMPORTANCE]
     return SentenceFrame(table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True))
 

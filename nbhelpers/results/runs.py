@@ -237,9 +237,16 @@ def read_array(run: Any, name: str) -> npt.NDArray[Any]:
     return found
 
 
+def training_dataset(run: Any) -> tuple[str, str]:
+    """Name and version of the registered data set that the run was trained on; empty where it does not say."""
+    said = (getattr(run, "tags", None) or {}).get("dataset") or automl_step(run).properties.get("nbhelpers.dataset")
+    name, _, version = (said or "").rpartition(":")
+    return name, version
+
+
 def training_table(run: Any) -> pd.DataFrame | None:
-    """The rows of the data set that the run's tag names, if the workspace still has that version."""
-    name, _, version = (getattr(run, "tags", None) or {}).get("dataset", "").rpartition(":")
+    """The rows of the data set that the run was trained on, if the workspace still has that version."""
+    name, version = training_dataset(run)
     registered = run.experiment.workspace.datasets if name else {}
     if name not in registered or str(registered[name].version) != version:
         return None

@@ -97,7 +97,7 @@ def ensemble(run: Any, iteration: int | None = None) -> SentenceFrame:
 
 
 def verdict(run: Any) -> str:
-    """One sentence: the best pipeline, its score with the spread over the folds, and what the ensemble adds.
+    """One sentence: the best model, its score with the spread over the folds, and what the ensemble adds.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def verdict(run: Any) -> str:
     scored = board[board[metric].notna()]
     best = scored[scored["iteration"] == chosen].iloc[0]
     pipelines = "1 pipeline" if len(scored) == 1 else f"{len(scored)} pipelines"
-    sentence = f"Best of {pipelines}: {_name(best)}, {metric} {best[metric]:.4f}"
+    sentence = f"Chosen out of {pipelines}: {_name(best)}, {metric} {best[metric]:.4f}"
     notes = [f"{'higher' if higher else 'lower'} is better"]
     if pd.notna(best["fold_std"]):
         sentence += f" ± {best['fold_std']:.4f}"

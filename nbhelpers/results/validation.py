@@ -65,7 +65,7 @@ class Judged:
         )
         table = training_table(run) if train is None else as_frame(train)
         if table is None:
-            raise NotKeptError("The training rows are not at hand.", "give them: train=.")
+            raise NotKeptError("The training rows are not at hand: give them as train=.", "give them as train=.")
         require_column(table, label)
         trained = number(step.properties.get("train_rows"))
         if len(table) <= rows.max() or (rows.max() < trained and len(table) != trained):

@@ -54,7 +54,7 @@ def test_all_problems_are_listed_in_one_error() -> None:
         ({"training_data": bank_like(60).assign(y=range(60))}, "has 60 different values in 60 rows"),
         ({"task": "regression"}, "'yes' is not a number|'no' is not a number"),
         ({"training_data": bank_like(60)[["y"]]}, "no column besides the label"),
-        ({"task": "forecasting"}, "task='forecasting' is not supported"),
+        ({"task": "forecasting"}, "task='forecasting' is not one of 'classification', 'regression'"),
         ({"validation_data": [1, 2]}, "validation_data: list is not a data set"),
         ({"validation_data": bank_like(30)[["age", "y"]]}, "it lacks 'job', 'duration'"),
         ({"validation_data": bank_like(30).assign(more=1)}, "it also has 'more'"),

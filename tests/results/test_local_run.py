@@ -35,7 +35,7 @@ def experiment(tmp_path_factory):
             n_cross_validations=3,
         )
         pipeline = ml.Pipeline(workspace, [ml.AutoMLStep("automl_module", config)])
-        experiment.submit(pipeline, tags={"dataset": "bank:1"}).wait_for_completion(show_output=False)
+        experiment.submit(pipeline).wait_for_completion(show_output=False)
         yield experiment
 
 

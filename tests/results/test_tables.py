@@ -127,7 +127,7 @@ def test_without_an_ensemble_the_table_of_members_is_empty(bank_run):
 
 def test_verdict_tells_what_the_ensemble_adds():
     assert results.verdict(with_ensemble()) == (
-        "Best of 3 pipelines: VotingEnsemble of iteration 4, AUC_weighted 0.9500 ± 0.0141 "
+        "Chosen out of 3 pipelines: VotingEnsemble of iteration 4, AUC_weighted 0.9500 ± 0.0141 "
         "(mean ± standard deviation over the folds; higher is better); "
         "the best single one, LightGBM of iteration 3, has 0.9400, 0.0100 lower."
     )
@@ -146,7 +146,7 @@ def test_verdict_of_equal_scores_says_so():
 
 def test_verdict_of_a_lone_child_and_of_none():
     assert results.verdict(search("accuracy", child(0, 0.5))) == (
-        "Best of 1 pipeline: LightGBM of iteration 0, accuracy 0.5000 (higher is better)."
+        "Chosen out of 1 pipeline: LightGBM of iteration 0, accuracy 0.5000 (higher is better)."
     )
     with pytest.raises(UserErrorException, match="None of the 1 children"):
         results.verdict(search("accuracy", child(0, None, status="Failed")))
