@@ -226,6 +226,8 @@ class _Search:
     def _look_at_limits(self) -> None:
         if self.ended_by == _CANCELED or self.should_stop():
             self._cancel_all(_CANCELED, "The search was canceled.")
+        elif any(active.future.done() for active in self.active.values()):
+            return  # what is done counts, however late it is
         elif self._is_work_left() and self._seconds_left() <= self._reserve():
             self._cancel_all(_TIME_OUT, "The time of the experiment was over.")
 
@@ -247,7 +249,8 @@ class _Search:
         if self.started >= self.n_candidates:
             return False
         self.ended_by = self._stop_reason(self._known(self.started))
-        if self._seconds_left() - self._reserve() < self._least_seconds():  # what is in work may still be finished
+        # What is in work may still be finished.
+        if self.ended_by is None and self._seconds_left() - self._reserve() < self._least_seconds():
             self.ended_by = _TIME_OUT
         return self.ended_by is None
 
@@ -278,7 +281,7 @@ class _Search:
         else:
             self.on_start(iteration, candidate.algorithm, candidate.preprocessor)
             future = self.pool.submit(train_fold, self.data, candidate, 0)
-            self.active[iteration] = _Active(candidate, future, self._clock())
+            self.active[iteration] = _Active(candidate, future, time.monotonic())
 
     def _is_result_of(self, child: Child, candidate: Candidate) -> bool:
         """Whether a finished child answers for a candidate; its number of rounds is a result, not a setting."""
@@ -293,7 +296,9 @@ class _Search:
         wait([active.future for active in self.active.values()], _POLL, FIRST_COMPLETED)
         limit = 60 * (self.settings.iteration_timeout_minutes or math.inf)
         for iteration, active in list(self.active.items()):
-            if not active.future.done() and active.seconds + self._clock() - active.since > limit:
+            began = getattr(active.future, "began", active.since)
+            running = 0.0 if began is None else time.monotonic() - began
+            if not active.future.done() and active.seconds + running > limit:
                 active.future.cancel()
                 del self.active[iteration]
                 self._end(self._unfinished(iteration, active, "Failed", self._too_long(active)))
@@ -322,6 +327,8 @@ class _Search:
         if self.ended_by == _CANCELED or self.should_stop():
             self.ended_by = _CANCELED
             return self._unfinished(iteration, active, "Canceled", "The search was canceled.")
+        if self._seconds_left() <= 0:
+            return self._unfinished(iteration, active, "Canceled", "The time of the experiment was over.")
         scores = [fold.metrics[self.settings.primary_metric] for fold in active.folds]
         if behind := is_behind(scores, active.candidate.algorithm, self._known(iteration), self.sign):
             why = f"Raced: after {fold} of {n_folds} folds it was {behind:.4f} behind the best child."
@@ -336,7 +343,8 @@ class _Search:
             if per_fold * n_folds > _MOST_OF_TIME * 60 * self.minutes and not spared:
                 why = f"It would have taken more than {_MOST_OF_TIME:.0%} of the experiment's time."
                 return self._unfinished(iteration, active, "Canceled", why)
-        active.future, active.since = self.pool.submit(train_fold, self.data, active.candidate, fold), self._clock()
+        active.since = time.monotonic()
+        active.future = self.pool.submit(train_fold, self.data, active.candidate, fold)
         return None
 
     def _unfinished(self, iteration: int, active: _Active, status: str, why: str, **facts: Any) -> Child:

@@ -127,9 +127,10 @@ class _Judged:
         self.truth = data.target[rows]
         self.weights = None if data.weights is None else data.weights[rows]
         self._folds = data.parts
-        if len(data.splits) == 1:
-            strata = np.zeros(len(rows), dtype=np.int64) if data.classes is None else self.truth
-            self._folds = assign_folds(strata, min(_PARTS, len(rows)), seed=0)
+        unique, first, which = np.unique(rows, return_index=True, return_inverse=True)
+        if len(data.splits) == 1 or len(unique) < len(rows):  # a row that is judged twice belongs to one part only
+            strata = np.zeros(len(unique), dtype=np.int64) if data.classes is None else self.truth[first]
+            self._folds = assign_folds(strata, min(_PARTS, len(unique)), seed=0)[which]
 
     def parts(self) -> list[npt.NDArray[np.bool_]]:
         """Masks of the parts, each of which is predicted by what was chosen on the others."""

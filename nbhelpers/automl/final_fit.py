@@ -86,13 +86,18 @@ class FinalFit:
         fitted: dict[int, Pipeline] = {}
         of = {child.iteration: child for child in children}
         sign = 1 if greater_is_better(self._settings.primary_metric) else -1
-        best_of = {child.algorithm: child for child in sorted(children, key=lambda child: sign * (child.score or 0.0))}
-        for goal in [*(way.child for way in ways), *reversed(best_of.values())]:
+        best_of: dict[str, Child] = {}
+        for child in sorted(children, key=lambda child: -sign * (child.score or 0.0)):
+            best_of.setdefault(child.algorithm, child)
+        for goal in [*(way.child for way in ways), *best_of.values()]:
             members = [of[iteration] for iteration in goal.weights or [goal.iteration]]
             self._fit([child for child in members if child.iteration not in fitted], fitted, reasons)
             if self.canceled:
                 return goal
-            self.model = joined(goal, members, fitted, self._transformer, self._data, self._settings)
+            try:
+                self.model = joined(goal, members, fitted, self._transformer, self._data, self._settings)
+            except Exception as error:  # a meta learner that cannot do with the members that are left
+                reasons.append(f"{type(error).__name__}: {error}")
             if self.model is not None:
                 return goal
         raise TrainingError(

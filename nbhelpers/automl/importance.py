@@ -35,7 +35,8 @@ def permutation_importance(
     -------
     list of dict
         ``column``; ``importance``, the mean decrease of the primary metric (increase of an error) over three shuffles;
-        and ``std``, their standard deviation. The most important column first.
+        and ``std``, their standard deviation. The most important column first; none where the metric cannot be
+        computed on those rows.
     """
     split, rng = data.splits[0], np.random.default_rng(0)
     rows = np.sort(rng.permutation(split.valid)[:ROWS])
@@ -47,6 +48,8 @@ def permutation_importance(
 
     whole = data.matrix[rows]
     base, found = value(whole), []
+    if np.isnan(base):  # as of a fold with a single class
+        return []
     for name, positions in columns.items():
         drops = []
         for _ in range(REPEATS):

@@ -262,7 +262,10 @@ def _preprocessing(name: str, data: TrainingData) -> list[Any]:
         cells = len(data.target) * max(len(data.categorical), 1)
         levels = int(np.clip(_MOST_ONE_HOT // cells, *_MOST_LEVELS))
     one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=levels, sparse_output=False)
-    encoder: Any = TargetEncoder(cv=KFold(5, shuffle=True, random_state=0)) if name == "TargetEncoder" else one_hot
+    encoder: Any = one_hot
+    if name == "TargetEncoder":  # which would take whole numbers for classes, each with a column of its own
+        kind = "continuous" if data.classes is None else "auto"
+        encoder = TargetEncoder(target_type=kind, cv=KFold(5, shuffle=True, random_state=0))
     parts: list[tuple[str, Any, list[int]]] = [(type(encoder).__name__.lower(), encoder, data.categorical)]
     if name not in ("OneHotEncoder", "TargetEncoder"):
         scaler = {

@@ -219,10 +219,16 @@ def _quickened(candidate: Candidate) -> Candidate:
     return Candidate(candidate.algorithm, candidate.preprocessor, candidate.parameters | {"learning_rate": rate})
 
 
+def _fewest(data: TrainingData) -> int:
+    """The rows to train on of the class that has the fewest."""
+    assert data.classes is not None  # noqa: S101 - for mypy
+    return int(np.bincount(data.target[data.final], minlength=len(data.classes)).min())
+
+
 def _suited(settings: Settings, data: TrainingData) -> list[str]:
     """The algorithms to try: those that may be, without the ones that the table is too large for or that need more."""
     names = [name for name in settings.algorithms if data.weights is None or name not in WITHOUT_WEIGHTS]
-    if data.classes is not None and (rows := int(np.bincount(data.target).min())) < 2 * CALIBRATION_FOLDS:
+    if data.classes is not None and (rows := _fewest(data)) < 2 * CALIBRATION_FOLDS:
         others = [name for name in names if name not in CALIBRATED]
         if not others:
             raise DataError(

@@ -23,7 +23,7 @@ class Pool(Protocol):
     The functions that a search submits are module-level, and they and their arguments can be pickled. The first
     argument is the same `TrainingData` each time: a pool of processes may keep a copy where its workers are. A pool
     that can stop a running task should do so when the task's future is cancelled. A task whose process died ends with
-    a `TaskLostError`.
+    a `TaskLostError`. Where tasks wait for each other, futures tell when they `began`, by `time.monotonic`, or None.
     """
 
     @property

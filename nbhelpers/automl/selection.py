@@ -143,7 +143,7 @@ def joined(
     if not names:
         return None
     start = ("datatransformer", transformer)
-    if len(names) == 1:
+    if len(names) == 1 and child.algorithm != "StackEnsemble":
         return Pipeline([start, *fitted[names[0]].steps])
     last: Any
     if child.algorithm == "VotingEnsemble":

@@ -139,6 +139,7 @@ class SlotPool:
             try:
                 with self._slot(task):
                     if not task.cancelled():
+                        task.began = time.monotonic()
                         process = process if process and process.is_alive() else _started(task)
                         if process and not process.do(task):
                             process = None
@@ -210,6 +211,7 @@ class _Task(Future[Any]):
     def __init__(self, work: tuple[Callable[..., Any], str, tuple[Any, ...]]) -> None:
         super().__init__()
         self.work = work
+        self.began: float | None = None  # when it had its slot
         self._over = False
 
     def succeed(self, value: object) -> None:

@@ -259,3 +259,16 @@ class _First:
 def test_an_ensemble_is_not_fitted_again(model):
     with pytest.raises(ModelError, match="not fitted again"):
         model.fit([[1]], [1])
+
+
+@pytest.mark.parametrize("kind", ["LightGBMRegressor", "LinearRegression", None])
+def test_nothing_is_learned_from_noise_when_splits_overlap(kind):
+    rng = np.random.default_rng(1)
+    halves = [np.sort(rng.permutation(N)[: N // 2]) for _ in range(5)]
+    splits = [Split(np.setdiff1d(np.arange(N), half), half) for half in halves]
+    data = data_of(VALUES, metric="r2_score", splits=splits)
+    # What each member says of a row is the same in all splits, and has nothing to do with the truth.
+    members = [child(i, (0.3 * rng.normal(size=N))[data.scored], algorithm=f"M{i}") for i in range(4)]
+    settings = check_settings("regression", {"primary_metric": "r2_score", "stack_meta_learner_type": kind})
+    chosen = stack(members, data, settings, [0, 1, 2, 3])
+    assert ensemble.loss(data, chosen.predictions) > 0.98 * VALUES.var()

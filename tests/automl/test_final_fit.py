@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nbhelpers.automl import Result
+from nbhelpers.automl import Child, Result, selection
 from nbhelpers.errors import TrainingError
 from tests.automl.scripted import Scripted
 from tests.automl.searches import run
@@ -92,3 +92,47 @@ def test_cancelling_during_the_final_fits_gives_no_model(several):
     result = several(pool=pool, should_stop=lambda: any(name == "refit" for name, *_ in pool.tasks))
     assert (result.ended_by, result.model) == ("canceled", None)
     assert result.best is not None
+
+
+def test_a_stack_that_cannot_be_joined_leaves_the_next_way(several, monkeypatch):
+    monkeypatch.setattr("nbhelpers.automl.engine.by_preference", lambda ways, _: ways[::-1])
+    sound, learn = several(pool=Scripted()), selection.ensemble.stack
+    assert sound.best.algorithm == "StackEnsemble"
+    calls = []
+
+    def stack(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise ValueError("too few members")
+        return learn(*arguments)
+
+    monkeypatch.setattr(selection.ensemble, "stack", stack)
+    result = several(pool=Scripted())
+    assert len(calls) == 2
+    assert result.best.algorithm == "VotingEnsemble"
+
+
+def test_after_the_ways_come_the_best_children_of_each_algorithm_the_best_first(table):
+    X, y, _ = table
+    refitted: list[str] = []
+
+    def dies(name: str, candidate: Any, *_: int) -> None:
+        if name == "refit":
+            refitted.append(candidate.algorithm)
+            raise MemoryError("no room left")
+
+    children: dict[int, Child] = {}
+    models = {"allowed_models": ["LightGBM", "LogisticRegression", "RandomForest"]}
+    with pytest.raises(TrainingError):
+        run(
+            X,
+            y,
+            pool=Scripted(dies),
+            iterations=12,
+            on_child=lambda one: children.update({one.iteration: one}),
+            **models,
+        )
+    scored = [one for one in children.values() if one.score is not None and not one.weights]
+    ranked = sorted(scored, key=lambda one: -(one.score or 0))
+    best_of = list(dict.fromkeys(one.algorithm for one in ranked))
+    assert refitted[-len(best_of) :] == best_of

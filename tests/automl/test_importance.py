@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from nbhelpers.automl import check_settings
 from nbhelpers.automl.data import prepare
 from nbhelpers.automl.importance import permutation_importance
 from nbhelpers.automl.pipelines import Candidate
+from nbhelpers.automl.validation import Split
 from tests.automl.searches import run
 
 LINE = {
@@ -51,3 +54,14 @@ def test_a_search_tells_the_importance_of_each_column_of_the_table(table):
     assert found[0]["column"] == "amount"
     assert {entry["column"] for entry in found} == set(X.columns)
     assert run(X, y, **settings | {"model_explainability": False}).importance == []
+
+
+def test_there_are_none_where_the_metric_cannot_be_computed():
+    X = pd.DataFrame({"x": np.arange(60.0)})
+    y = pd.Series(["no"] * 50 + ["yes"] * 10)
+    _, data = prepare(
+        X, y, check_settings("classification", {"n_cross_validations": 3, "primary_metric": "AUC_weighted"})
+    )
+    only_no = Split(data.splits[0].train, np.arange(5))
+    data = replace(data, splits=[only_no, *data.splits[1:]])
+    assert permutation_importance(data, LINE["classification"], {"x": [0]}) == []

@@ -157,6 +157,44 @@ def test_a_child_that_takes_most_of_the_time_is_given_up_unless_it_is_the_first_
     assert slow.status == status
 
 
+def test_a_fold_that_ends_after_the_time_counts(table):
+    X, y, _ = table
+    pool = Scripted(lambda *_: time.sleep(0.3))
+    result = run(X, y, pool=pool, n_cross_validations=None, validation_size=0.3, experiment_timeout_minutes=0.004)
+    assert (result.ended_by, len(tried(result))) == ("experiment_timeout", 1)
+    assert result.model is not None
+
+
+def test_waiting_for_a_slot_is_no_time_of_an_iteration(table):
+    X, y, _ = table
+
+    class Busy(OutOfOrder):
+        """All tasks but the first wait for half a second before they begin."""
+
+        def submit(self, function: Callable[..., Any], /, data: Any, *args: Any) -> Future[Any]:
+            task: Any = Future()
+            task.began = None
+
+            def work() -> None:
+                time.sleep(0.5)
+                task.began = time.monotonic()
+                task.set_result(scripted.made_up(function)(data, *args))
+
+            threads.submit(work)
+            return task
+
+    with ThreadPoolExecutor(2) as threads:
+        result = run(X, y, iterations=3, pool=Busy(2, threads), iteration_timeout_minutes=0.005)
+    assert {child.status for child in result.children} == {"Completed"}
+
+
+def test_a_search_that_has_its_score_ends_by_that_though_its_time_is_over_too(table, monkeypatch):
+    X, y, _ = table
+    settings = {"primary_metric": "accuracy", "experiment_exit_score": 0.0, "experiment_timeout_minutes": 60}
+    monkeypatch.setattr(engine._Search, "_least_seconds", lambda search: 1e9 * (len(search.children) >= LAG))
+    assert run(X, y, pool=Scripted(), **settings).ended_by == "exit_score"
+
+
 def test_time_that_was_over_before_the_search_counts(table):
     X, y, _ = table
     with pytest.raises(TrainingError, match="experiment_timeout_minutes"):

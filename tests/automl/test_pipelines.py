@@ -222,6 +222,17 @@ def test_a_linear_model_learns_from_hundreds_of_categories():
     assert train_fold(data, candidate, 0).metrics["AUC_weighted"] > 0.75
 
 
+def test_whole_numbers_are_a_quantity_to_the_target_encoder(table):
+    X, _, value = table
+    candidate = Candidate("LightGBM", "TargetEncoder", {"learning_rate": 0.1, "random_state": 0})
+    widths = []
+    for y in (value, (10 * value).round()):
+        _, data = prepared(X, y, "regression")
+        assert data.categorical
+        widths.append((Pipeline(steps_of(candidate, data)[:1]).fit_transform(data.matrix, data.target)).shape[1])
+    assert widths == [data.matrix.shape[1]] * 2
+
+
 def test_threads_are_those_of_the_settings(table):
     X, label, _ = table
     _, data = prepared(X, label, "classification", max_cores_per_iteration=2)

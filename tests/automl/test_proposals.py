@@ -265,3 +265,10 @@ def test_models_that_a_rare_class_rules_out_are_refused_if_no_other_may_be_train
         portfolio(settings, data)
     both = check_settings("classification", {"allowed_models": ["SVM", "KNN"]})
     assert {candidate.algorithm for candidate in portfolio(both, data)} == {"KNN"}
+
+
+def test_rows_of_validation_data_do_not_make_a_class_less_rare():
+    settings = check_settings("classification", {"allowed_models": ["SVM"]})
+    data = replace(data_of(settings), target=np.array([0] * 205 + [1] * 95), final=np.arange(210))
+    with pytest.raises(DataError, match="a class has 5 rows"):
+        portfolio(settings, data)

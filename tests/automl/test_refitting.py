@@ -44,4 +44,4 @@ def test_any_child_becomes_a_model_about_as_good_as_its_score(
     model = fit_child(X, y, settings, child, members)
     assert np.mean(model.predict(X) == y) > child.metrics["accuracy"] - 0.05
     last = model.steps[-1][0]
-    assert ("ensemble" in last or "voting" in last) == (len(child.weights) > 1)
+    assert ("ensemble" in last or "voting" in last) == (child.algorithm == "StackEnsemble" or len(child.weights) > 1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,17 @@ def test_each_member_of_a_stack_has_its_own_coefficients(table, task):
     strength = np.abs(last.meta_learner.coef_).ravel()
     found = dict(zip([int(name) for name, _ in last.base_learners], strength / strength.sum(), strict=True))
     assert found == pytest.approx(child.weights)
+
+
+def test_a_stack_of_one_member_keeps_its_meta_learner(table):
+    X, y, _ = table
+    result = run(X, y, pool=Scripted(), iterations=9)
+    settings = check_settings("classification", FAST)
+    transformer, data = prepare(X, y, settings)
+    stack, voting = result.children[-1], result.children[-2]
+    member = result.children[next(iter(stack.weights))]
+    fitted = {member.iteration: made_up_model(data, member)}
+    for child, name in ((stack, "stackensembleclassifier"), (voting, member.algorithm.lower())):
+        alone = replace(child, weights={member.iteration: 1.0})
+        model = joined(alone, [member], fitted, transformer, data, settings)
+        assert model.steps[-1][0] == name
