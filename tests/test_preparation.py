@@ -207,7 +207,7 @@ def test_test_set_with_other_number_types_and_unlabelled_rows_is_taken(
         ({"task": "regression"}, "task='classification'"),
         ({"sold": [f"k{row}" for row in range(60)]}, "'sold' has 60 different values in 60 rows"),
         ({"sold": pd.date_range("2024-01-01", periods=60), "task": "regression"}, "'sold' holds points in time"),
-        ({"sold": [0.5, 1.5] * 10 + [None] * 40, "task": "regression"}, "There are 16 rows with a label"),
+        ({"sold": [0.5, 1.5] * 5 + [None] * 50, "task": "regression"}, "There are 8 rows with a label"),
     ],
     ids=["one class", "no labels", "text as a quantity", "names", "dates as a quantity", "few rows"],
 )
