@@ -309,7 +309,7 @@ def _new_rows(
         "heartbeat": time.time(),
     }
     node_id = step.get("node_id") or uuid.uuid4().hex[:8]
-    trained_on = {"nbhelpers.dataset": step["dataset"]} if step["dataset"] else {}
+    trained_on = {"nbhelpers.dataset": step["dataset"]} if step.get("dataset") else {}  # it may be gone
     step_run = common | {
         "id": step_id or str(uuid.uuid4()),
         "kind": "step",
