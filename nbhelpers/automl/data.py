@@ -14,6 +14,7 @@ from nbhelpers.automl.labels import find_class, has_label, read_label, read_more
 from nbhelpers.automl.settings import Settings, check_settings
 from nbhelpers.automl.validation import Split, splits_of
 from nbhelpers.errors import DataError, nearest
+from nbhelpers.metrics import greater_is_better
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class TrainingData:
     weights: npt.NDArray[np.float64] | None = None
     positive_label: Any = None
     automatic: bool = False
+
+    @property
+    def sign(self) -> int:
+        """1 if a greater value of the primary metric is better, -1 if a smaller one is."""
+        return 1 if greater_is_better(self.primary_metric) else -1
 
     @property
     def scored(self) -> npt.NDArray[np.int64]:

@@ -29,7 +29,6 @@ from nbhelpers.automl.selection import Way, by_preference, leader, summary, ways
 from nbhelpers.automl.settings import Settings
 from nbhelpers.automl.training import FoldResult, train_fold
 from nbhelpers.errors import TrainingError
-from nbhelpers.metrics import greater_is_better
 
 #: Early stopping leaves so many children alone.
 _LANDMARKS = 20
@@ -149,7 +148,6 @@ class _Search:
         rows = self.data.positions[self.data.scored]
         on_prepared(Prepared(self.guardrails, rows, self.data.parts))
         self.finished = {child.iteration: child for child in finished}
-        self.sign = 1 if greater_is_better(settings.primary_metric) else -1
         self.planned = self._planned_ensembles()
         self.n_candidates = settings.iterations - len(self.planned)
         self.children: list[Child] = []  # taken, by iteration
@@ -168,7 +166,7 @@ class _Search:
         completed = self._completed()
         if not completed and self.ended_by != _CANCELED:
             raise self._no_model()
-        best = leader(completed, self.sign) if completed else None
+        best = leader(completed, self.data.sign) if completed else None
         ways: list[Way] = []
         final = FinalFit(self.data, self.settings, self.transformer, self.pool, self._seconds_left, self.should_stop)
         if completed and self.ended_by != _CANCELED:
@@ -176,7 +174,7 @@ class _Search:
             for child in made:
                 self.children.append(child)
                 self.on_child(child)
-            ways = by_preference(ways, self.sign)
+            ways = by_preference(ways, self.data.sign)
             best = final.fit(ways, completed)
             self.ended_by = _CANCELED if final.canceled else self.ended_by
         return Result(
@@ -263,9 +261,9 @@ class _Search:
         return self.children[: max(0, iteration - LAG + 1)]
 
     def _stop_reason(self, known: list[Child]) -> str | None:
-        scores = [self.sign * child.score if child.score is not None else -np.inf for child in known]
+        scores = [self.data.sign * child.score if child.score is not None else -np.inf for child in known]
         target, window = self.settings.experiment_exit_score, self.settings.early_stopping_n_iters
-        if target is not None and max(scores, default=-np.inf) >= self.sign * target:
+        if target is not None and max(scores, default=-np.inf) >= self.data.sign * target:
             return "exit_score"
         if self.settings.enable_early_stopping and len(scores) > max(_LANDMARKS, window):
             return "early_stopping" if max(scores[-window:]) <= max(scores[:-window]) else None
@@ -330,7 +328,7 @@ class _Search:
         if self._seconds_left() <= 0:
             return self._unfinished(iteration, active, "Canceled", "The time of the experiment was over.")
         scores = [fold.metrics[self.settings.primary_metric] for fold in active.folds]
-        if behind := is_behind(scores, active.candidate.algorithm, self._known(iteration), self.sign):
+        if behind := is_behind(scores, active.candidate.algorithm, self._known(iteration), self.data.sign):
             why = f"Raced: after {fold} of {n_folds} folds it was {behind:.4f} behind the best child."
             return self._unfinished(iteration, active, "Canceled", why, raced=True, fold_scores=scores)
         per_fold = active.seconds / fold
@@ -399,7 +397,7 @@ class _Search:
 
     def _reserve(self) -> float:
         """Seconds that the ensembles, and fitting the members of the final model on all rows, may take."""
-        ranked = sorted(self._completed(), key=lambda child: -self.sign * (child.score or 0.0))
+        ranked = sorted(self._completed(), key=lambda child: -self.data.sign * (child.score or 0.0))
         if not ranked:
             return 0.0
         members, closing = ranked[:1], _CLOSING

@@ -17,7 +17,6 @@ from nbhelpers.automl.meta_learners import meta_learner
 from nbhelpers.automl.records import Child
 from nbhelpers.automl.settings import Settings
 from nbhelpers.errors import ModelError
-from nbhelpers.metrics import greater_is_better
 
 _Array = npt.NDArray[Any]
 
@@ -173,8 +172,7 @@ def _greedy(votes: _Array, judged: _Judged, rows: _Array, picks: int) -> _Array:
 
 
 def _ranked(children: Sequence[Child], data: TrainingData) -> list[Child]:
-    sign = -1 if greater_is_better(data.primary_metric) else 1
-    return sorted(children, key=lambda child: (sign * (child.score or 0.0), child.iteration))
+    return sorted(children, key=lambda child: (-data.sign * (child.score or 0.0), child.iteration))
 
 
 def _candidates(children: Sequence[Child], data: TrainingData) -> list[Child]:
@@ -234,7 +232,15 @@ def _learned(features: _Array, base: _Array, judged: _Judged, rows: _Array, sett
     return meta.fit(features / scale, truth, **weights)
 
 
-class _PreFitted(BaseEstimator):  # type: ignore[misc]
+class _OfFitted(BaseEstimator):  # type: ignore[misc]
+    """A model of members that were fitted before."""
+
+    def fit(self, X: Any, y: Any = None) -> NoReturn:  # noqa: ARG002
+        """Refuse: the members were fitted by the search that made this model."""
+        raise ModelError("This model is made of fitted members and is not fitted again.", "Start a new search instead.")
+
+
+class _PreFitted(_OfFitted):
     """Members that were fitted before, and the weights of their votes.
 
     Parameters
@@ -248,10 +254,6 @@ class _PreFitted(BaseEstimator):  # type: ignore[misc]
     def __init__(self, estimators: list[tuple[str, Any]], weights: list[float]) -> None:
         self.estimators = estimators
         self.weights = weights
-
-    def fit(self, X: Any, y: Any = None) -> NoReturn:  # noqa: ARG002
-        """Refuse: the members were fitted by the search that made this model."""
-        raise ModelError("This model is made of fitted members and is not fitted again.", "Start a new search instead.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.estimators)
@@ -286,7 +288,7 @@ class PreFittedVotingRegressor(RegressorMixin, _PreFitted):  # type: ignore[misc
         return np.asarray(np.average(votes, axis=0, weights=self.weights))
 
 
-class _Stack(BaseEstimator):  # type: ignore[misc]
+class _Stack(_OfFitted):
     """Members that were fitted before, and a meta learner of their predictions.
 
     Parameters
@@ -303,10 +305,6 @@ class _Stack(BaseEstimator):  # type: ignore[misc]
         self.base_learners = base_learners
         self.meta_learner = meta_learner
         self.scale = scale
-
-    def fit(self, X: Any, y: Any = None) -> NoReturn:  # noqa: ARG002
-        """Refuse: the members were fitted by the search that made this model."""
-        raise ModelError("This model is made of fitted members and is not fitted again.", "Start a new search instead.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.base_learners)

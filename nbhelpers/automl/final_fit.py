@@ -17,7 +17,6 @@ from nbhelpers.automl.selection import Way, joined
 from nbhelpers.automl.settings import Settings
 from nbhelpers.automl.training import refit
 from nbhelpers.errors import TrainingError
-from nbhelpers.metrics import greater_is_better
 
 #: Fitting on all rows, as a multiple of the time that a fold takes for as many: more rounds, and some slack.
 _REFIT_FACTOR = 1.25
@@ -85,9 +84,8 @@ class FinalFit:
         reasons: list[str] = []
         fitted: dict[int, Pipeline] = {}
         of = {child.iteration: child for child in children}
-        sign = 1 if greater_is_better(self._settings.primary_metric) else -1
         best_of: dict[str, Child] = {}
-        for child in sorted(children, key=lambda child: -sign * (child.score or 0.0)):
+        for child in sorted(children, key=lambda child: -self._data.sign * (child.score or 0.0)):
             best_of.setdefault(child.algorithm, child)
         for goal in [*(way.child for way in ways), *best_of.values()]:
             members = [of[iteration] for iteration in goal.weights or [goal.iteration]]
@@ -120,7 +118,7 @@ class FinalFit:
                     return
                 while waiting and len(tasks) < (1 if late else self._pool.slots):
                     child = waiting.pop(0)
-                    tasks[child.iteration] = self._pool.submit(refit, self._data, _candidate(child))
+                    tasks[child.iteration] = self._pool.submit(refit, self._data, Candidate.of(child))
                 wait(tasks.values(), _POLL, FIRST_COMPLETED)
                 for iteration in [iteration for iteration, task in tasks.items() if task.done()]:
                     try:
@@ -144,13 +142,9 @@ class FinalFit:
         shuffles = importance.REPEATS * len(columns) * (child.predict_seconds * share + _SCORING)
         if child.fit_seconds / len(self._data.splits) + shuffles > self._seconds_left():
             return []
-        task = self._pool.submit(importance.permutation_importance, self._data, _candidate(child), columns)
+        task = self._pool.submit(importance.permutation_importance, self._data, Candidate.of(child), columns)
         while wait([task], _POLL).not_done:
             if self._should_stop() or self._seconds_left() <= 0:
                 task.cancel()
                 return []
         return [] if task.exception() else list(task.result())
-
-
-def _candidate(child: Child) -> Candidate:
-    return Candidate(child.algorithm, child.preprocessor, child.parameters)

@@ -10,7 +10,6 @@ from sklearn.pipeline import Pipeline
 from nbhelpers.automl.data import TrainingData
 from nbhelpers.automl.pipelines import Candidate, steps_of
 from nbhelpers.automl.training import fitted, predicted, score
-from nbhelpers.metrics import greater_is_better
 
 #: Rows that importance is measured on at most, and how often each column is shuffled.
 ROWS, REPEATS = 2000, 3
@@ -41,10 +40,9 @@ def permutation_importance(
     split, rng = data.splits[0], np.random.default_rng(0)
     rows = np.sort(rng.permutation(split.valid)[:ROWS])
     model = fitted(data, Pipeline(steps_of(candidate, data)), split.train, data.target)
-    sign = 1 if greater_is_better(data.primary_metric) else -1
 
     def value(matrix: Any) -> float:
-        return sign * score(data, predicted(data, model, matrix), rows)[0][data.primary_metric]
+        return data.sign * score(data, predicted(data, model, matrix), rows)[0][data.primary_metric]
 
     whole = data.matrix[rows]
     base, found = value(whole), []

@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nbhelpers.automl.data import TrainingData
+    from nbhelpers.automl.records import Child
 
 #: Trees of a boosted model at most; early stopping chooses the number.
 MOST_TREES = 3000
@@ -54,6 +55,11 @@ class Candidate:
     algorithm: str
     preprocessor: str
     parameters: dict[str, Any]
+
+    @classmethod
+    def of(cls, child: Child) -> Candidate:
+        """What a child was made of."""
+        return cls(child.algorithm, child.preprocessor, child.parameters)
 
 
 def seeded(candidate: Candidate, seed: int) -> Candidate:

@@ -250,7 +250,7 @@ def _suited(settings: Settings, data: TrainingData) -> list[str]:
 
 def _drawn(iteration: int, number: int, settings: Settings, data: TrainingData, results: Sequence[Child]) -> Candidate:
     """The candidate of a number after the portfolio, from 0."""
-    sign = 1 if greater_is_better(settings.primary_metric) else -1
+    sign = data.sign
     done = [child for child in results if child.score is not None]
     suited = _suited(settings, data)
     best_of = {

@@ -47,9 +47,7 @@ def fit_child(
     """
     transformer, data = prepare(X, y, settings, validation)
     parts = list(members) if child.weights else [child]
-    fitted = {
-        part.iteration: refit(data, Candidate(part.algorithm, part.preprocessor, part.parameters)) for part in parts
-    }
+    fitted = {part.iteration: refit(data, Candidate.of(part)) for part in parts}
     model = joined(child, parts, fitted, transformer, data, settings)
     assert model is not None  # noqa: S101 - its members are fitted
     return model

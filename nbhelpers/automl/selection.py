@@ -17,7 +17,7 @@ from nbhelpers.automl.featurize import DataTransformer
 from nbhelpers.automl.records import Child
 from nbhelpers.automl.settings import Settings
 from nbhelpers.automl.training import quiet, score
-from nbhelpers.metrics import greater_is_better, sum_tables
+from nbhelpers.metrics import sum_tables
 
 
 @dataclass
@@ -177,7 +177,7 @@ def summary(data: TrainingData, parts: Sequence[tuple[dict[str, float], dict[str
 
 def _best_alone(completed: Sequence[Child], data: TrainingData) -> Way:
     """The best child alone, chosen for each fold by its scores on the others."""
-    sign, n_folds = 1 if greater_is_better(data.primary_metric) else -1, len(data.splits)
+    sign, n_folds = data.sign, len(data.splits)
     predictions = np.empty_like(np.asarray(completed[0].predictions))
     scores = []
     for fold in range(n_folds):
