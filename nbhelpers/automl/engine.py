@@ -21,7 +21,7 @@ from nbhelpers.automl import ensemble
 from nbhelpers.automl.data import prepare
 from nbhelpers.automl.final_fit import FinalFit, refit_seconds
 from nbhelpers.automl.guardrails import check_data
-from nbhelpers.automl.pipelines import BOOSTED, Candidate, described
+from nbhelpers.automl.pipelines import BOOSTED, FORESTS, Candidate, described, forest_size
 from nbhelpers.automl.proposals import propose
 from nbhelpers.automl.racing import is_behind
 from nbhelpers.automl.records import LAG, Child, Pool, Prepared, Result, TaskLostError
@@ -36,10 +36,12 @@ _LANDMARKS = 20
 _LEAST_BESIDE_ENSEMBLES = 2
 #: Members that time is kept for, the best of each algorithm aside: ensembles seldom have more.
 _MEMBERS = 6
-#: At most this share of the whole time is kept for fitting members, except the one of the best child.
+#: At most this share of the whole time is kept for fitting and saving members, except the one of the best child.
 _MOST_FOR_MEMBERS = 0.5
 #: Seconds kept for what follows the search, and for each probability that ensembles are chosen and judged by.
 _CLOSING, _CLOSING_OF_EACH = 1.0, 2.5e-5
+#: Seconds that writing a tree of a forest to the model's file takes.
+_SAVING_OF_TREE = 0.0035
 #: A child is given up that would take more than this share of the whole time, once there is another; if it is boosted,
 #: once there is another boosted one, as these are the best most often.
 _MOST_OF_TIME = 0.4
@@ -396,7 +398,7 @@ class _Search:
         return [child for child in (*self.children, *self.done.values()) if child.status == "Completed"]
 
     def _reserve(self) -> float:
-        """Seconds that the ensembles, and fitting the members of the final model on all rows, may take."""
+        """Seconds that the ensembles, fitting the members of the final model on all rows, and saving it may take."""
         ranked = sorted(self._completed(), key=lambda child: -self.data.sign * (child.score or 0.0))
         if not ranked:
             return 0.0
@@ -410,7 +412,8 @@ class _Search:
         for each in seconds:
             loads[loads.index(min(loads))] += each
         most = max(_MOST_FOR_MEMBERS * 60 * self.minutes, refit_seconds(ranked[0], self.data))
-        return min(max(loads), most) + closing
+        trees = forest_size(self.data) * sum(child.algorithm in FORESTS for child in members)
+        return min(max(loads) + _SAVING_OF_TREE * trees, most) + closing
 
     def _no_model(self) -> TrainingError:
         failed = [child for child in self.children if child.status == "Failed"]

@@ -36,6 +36,7 @@ _USUAL_WIDTH = 50
 
 #: Boosted trees.
 BOOSTED = ("LightGBM", "XGBoostClassifier", "XGBoostRegressor", "GradientBoosting")
+FORESTS = ("RandomForest", "ExtremeRandomTrees")
 #: The algorithms that are trained in rounds.
 IN_ROUNDS = (*BOOSTED, "TensorFlowDNN")
 #: Folds in which a classifier without probabilities is given some; each class needs so many rows.
@@ -127,6 +128,13 @@ def bag_size(data: TrainingData) -> int:
     return int(np.clip(round(_ROWS_FOR_ONE / rows), 1, _MOST_MODELS))
 
 
+def forest_size(data: TrainingData) -> int:
+    """How many trees a forest has: small tables can afford more, and gain more by them."""
+    # Each node keeps a number for each class.
+    values = len(data.target) * (1 if data.classes is None else len(data.classes) / 2)
+    return int(np.clip(1_500_000 // values, *_TREES))
+
+
 def _least_rows(data: TrainingData) -> int:
     """The rows of the smallest training part."""
     return min(len(split.train) for split in data.splits)
@@ -140,7 +148,7 @@ def _estimator(candidate: Candidate, data: TrainingData, rounds: int | None, n_r
         wrapper = EarlyStoppedClassifier if classify else EarlyStoppedRegressor
         parameters.pop("rounds", None)
         return wrapper(_in_rounds(candidate.algorithm, parameters, data), bag_size(data), rounds)
-    if candidate.algorithm in ("RandomForest", "ExtremeRandomTrees"):
+    if candidate.algorithm in FORESTS:
         return _forest(candidate.algorithm, parameters, data, n_rows)
     if candidate.algorithm == "KNN":
         parameters["n_neighbors"] = min(parameters["n_neighbors"], _least_rows(data))
@@ -181,9 +189,7 @@ def _forest(algorithm: str, parameters: dict[str, Any], data: TrainingData, n_ro
     from sklearn.preprocessing import StandardScaler
 
     name = {"RandomForest": "RandomForest", "ExtremeRandomTrees": "ExtraTrees"}[algorithm]
-    # Small tables can afford more trees, and gain more by them; each node keeps a number for each class.
-    values = len(data.target) * (1 if data.classes is None else len(data.classes) / 2)
-    parameters["n_estimators"] = int(np.clip(1_500_000 // values, *_TREES))
+    parameters["n_estimators"] = forest_size(data)
     width = data.matrix.shape[1]
     parameters["max_features"] = max(min(parameters["max_features"], _MOST_FOR_SPLIT / width), 1 / width)
     half = parameters.pop("half", False) and _least_rows(data) >= _LEAST_TO_HALVE

@@ -17,13 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from nbhelpers import metrics
 from nbhelpers.automl.data import TrainingData
-from nbhelpers.automl.pipelines import BOOSTED, IN_ROUNDS, Candidate, bag_size, steps_of
+from nbhelpers.automl.pipelines import BOOSTED, FORESTS, IN_ROUNDS, Candidate, bag_size, steps_of
 
 #: Rounds of the final model for each round of the folds' models, which saw about two thirds as many rows.
 _MORE_ROUNDS = 1.2
 #: Models that take no more memory than the table; others see one-hot columns and splines, dense, and gain nothing by
 #: more rows than this.
-_SPARING = (*BOOSTED, "RandomForest", "ExtremeRandomTrees")
+_SPARING = (*BOOSTED, *FORESTS)
 _MOST_FOR_DENSE = 200_000
 
 

@@ -218,6 +218,24 @@ def test_at_most_half_of_the_time_is_kept_for_fitting_the_final_model(table, mon
     assert 500 < ends[len(tried(result)) - 1] <= 601
 
 
+@pytest.mark.parametrize(("seconds", "latest"), [(0.0, 1200), (1.0, 900)])
+def test_time_is_kept_for_writing_the_trees_of_forests(table, monkeypatch, seconds, latest):
+    X, y, _ = table
+    ahead, clock, ends = 0.0, time.monotonic, []
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+    monkeypatch.setattr(engine, "refit_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(engine, "_SAVING_OF_TREE", seconds)  # of 300
+
+    def slow(*_: Any) -> None:
+        nonlocal ahead
+        ahead += 5
+
+    settings = {"experiment_timeout_minutes": 20, "enable_early_stopping": False, "allowed_models": ["RandomForest"]}
+    settings |= {"enable_voting_ensemble": False, "enable_stack_ensemble": False}
+    run(X, y, on_child=lambda _: ends.append(ahead), pool=Scripted(slow), **settings)
+    assert latest - 100 < ends[-1] <= latest
+
+
 def test_a_fold_that_outlasts_the_time_of_an_iteration_is_ended_while_it_is_training(table):
     X, y, _ = table
     release, canceled = threading.Event(), []
