@@ -19,9 +19,10 @@ import pandas as pd
 
 from nbhelpers.automl import ensemble
 from nbhelpers.automl.data import prepare
-from nbhelpers.automl.final_fit import FinalFit, refit_seconds
+from nbhelpers.automl.final_fit import FinalFit, importance_seconds, refit_seconds, saving_seconds
 from nbhelpers.automl.guardrails import check_data
-from nbhelpers.automl.pipelines import BOOSTED, FORESTS, Candidate, described, forest_size
+from nbhelpers.automl.importance import REPEATS
+from nbhelpers.automl.pipelines import BOOSTED, Candidate, described
 from nbhelpers.automl.proposals import propose
 from nbhelpers.automl.racing import is_behind
 from nbhelpers.automl.records import LAG, Child, Pool, Prepared, Result, TaskLostError
@@ -40,8 +41,8 @@ _MEMBERS = 6
 _MOST_FOR_MEMBERS = 0.5
 #: Seconds kept for what follows the search, and for each probability that ensembles are chosen and judged by.
 _CLOSING, _CLOSING_OF_EACH = 1.0, 2.5e-5
-#: Seconds that writing a tree of a forest to the model's file takes.
-_SAVING_OF_TREE = 0.0035
+#: At most this share of the whole time is kept for measuring importance.
+_MOST_FOR_IMPORTANCE = 0.05
 #: A child is given up that would take more than this share of the whole time, once there is another; if it is boosted,
 #: once there is another boosted one, as these are the best most often.
 _MOST_OF_TIME = 0.4
@@ -146,6 +147,7 @@ class _Search:
         self.settings, self.pool, self.should_stop = settings, pool, should_stop
         self.on_start, self.on_child = on_start, on_child
         self.transformer, self.data = prepare(X, y, settings, validation)
+        self.n_columns = len(set(self.transformer.sources()))
         self.guardrails = check_data(self.transformer, self.data, settings)
         rows = self.data.positions[self.data.scored]
         on_prepared(Prepared(self.guardrails, rows, self.data.parts))
@@ -398,7 +400,7 @@ class _Search:
         return [child for child in (*self.children, *self.done.values()) if child.status == "Completed"]
 
     def _reserve(self) -> float:
-        """Seconds that the ensembles, fitting the members of the final model on all rows, and saving it may take."""
+        """Seconds that ensembles, fitting members of the final model on all rows, saving and explaining it may take."""
         ranked = sorted(self._completed(), key=lambda child: -self.data.sign * (child.score or 0.0))
         if not ranked:
             return 0.0
@@ -412,8 +414,16 @@ class _Search:
         for each in seconds:
             loads[loads.index(min(loads))] += each
         most = max(_MOST_FOR_MEMBERS * 60 * self.minutes, refit_seconds(ranked[0], self.data))
-        trees = forest_size(self.data) * sum(child.algorithm in FORESTS for child in members)
-        return min(max(loads) + _SAVING_OF_TREE * trees, most) + closing
+        saving = sum(saving_seconds(child, self.data) for child in members)
+        return min(max(loads) + saving, most) + closing + self._kept_for_importance(ranked[0])
+
+    def _kept_for_importance(self, child: Child) -> float:
+        """Seconds that measuring importance may take; none where one shuffle of each column takes too long."""
+        most = _MOST_FOR_IMPORTANCE * 60 * self.minutes
+        if not self.settings.model_explainability:
+            return 0.0
+        once, often = (importance_seconds(child, self.data, self.n_columns, repeats) for repeats in (1, REPEATS))
+        return min(often, most) if once <= most else 0.0
 
     def _no_model(self) -> TrainingError:
         failed = [child for child in self.children if child.status == "Failed"]

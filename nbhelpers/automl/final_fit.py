@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from nbhelpers.automl import importance
 from nbhelpers.automl.data import TrainingData
 from nbhelpers.automl.featurize import DataTransformer
-from nbhelpers.automl.pipelines import Candidate
+from nbhelpers.automl.pipelines import FORESTS, Candidate, forest_size
 from nbhelpers.automl.records import Child, Pool
 from nbhelpers.automl.selection import Way, joined
 from nbhelpers.automl.settings import Settings
@@ -20,8 +20,10 @@ from nbhelpers.errors import TrainingError
 
 #: Fitting on all rows, as a multiple of the time that a fold takes for as many: more rounds, and some slack.
 _REFIT_FACTOR = 1.25
-#: Seconds that metrics of some thousand rows take, about.
-_SCORING = 0.02
+#: Seconds that writing a tree of a forest to the model's file takes.
+_SAVING_OF_TREE = 0.0035
+#: Seconds that metrics of two thousand rows take for each class (value).
+_SCORING = 0.001
 #: Seconds between two looks at the clock and at `should_stop`.
 _POLL = 0.2
 
@@ -30,6 +32,19 @@ def refit_seconds(child: Child, data: TrainingData) -> float:
     """The time that fitting a child on all rows is expected to take."""
     rows = sum(len(split.train) for split in data.splits)
     return _REFIT_FACTOR * child.fit_seconds * len(data.final) / rows
+
+
+def saving_seconds(child: Child, data: TrainingData) -> float:
+    """The time that writing a child's model is expected to take: that of its trees, as others have few parts."""
+    return _SAVING_OF_TREE * forest_size(data) if child.algorithm in FORESTS else 0.0
+
+
+def importance_seconds(child: Child, data: TrainingData, n_columns: int, repeats: int) -> float:
+    """The time that measuring the importance of columns to a child is expected to take."""
+    n_rows = min(importance.ROWS, len(data.splits[0].valid))
+    predicting = child.predict_seconds * n_rows / len(data.scored)
+    scoring = _SCORING * max(3, 0 if data.classes is None else len(data.classes))
+    return child.fit_seconds / len(data.splits) + repeats * n_columns * (predicting + scoring)
 
 
 class FinalFit:
@@ -130,19 +145,24 @@ class FinalFit:
                 task.cancel()
 
     def importance(self, best: Child, children: Sequence[Child]) -> list[dict[str, Any]]:
-        """The importance of columns to the heaviest member of the best model; empty if there is no time for it."""
+        """The importance of columns to the heaviest member of the best model.
+
+        Where there is little time left, columns are shuffled less often; empty if there is none for it.
+        """
         if not self._settings.model_explainability or self._should_stop():
             return []
-        heaviest = max(best.weights, key=lambda i: best.weights[i]) if best.weights else best.iteration
-        child = next(child for child in children if child.iteration == heaviest)
+        of = {child.iteration: child for child in children}
+        members = [of[iteration] for iteration in best.weights or [best.iteration]]
+        child = max(members, key=lambda member: best.weights.get(member.iteration, 0.0))
         columns: dict[str, list[int]] = {}
         for position, name in enumerate(self._transformer.sources()):
             columns.setdefault(name, []).append(position)
-        share = min(1.0, importance.ROWS / len(self._data.scored))
-        shuffles = importance.REPEATS * len(columns) * (child.predict_seconds * share + _SCORING)
-        if child.fit_seconds / len(self._data.splits) + shuffles > self._seconds_left():
+        left = self._seconds_left() - sum(saving_seconds(member, self._data) for member in members)
+        counts = range(importance.REPEATS, 0, -1)
+        repeats = next((n for n in counts if importance_seconds(child, self._data, len(columns), n) <= left), 0)
+        if not repeats:
             return []
-        task = self._pool.submit(importance.permutation_importance, self._data, Candidate.of(child), columns)
+        task = self._pool.submit(importance.permutation_importance, self._data, Candidate.of(child), columns, repeats)
         while wait([task], _POLL).not_done:
             if self._should_stop() or self._seconds_left() <= 0:
                 task.cancel()

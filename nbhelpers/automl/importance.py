@@ -11,12 +11,12 @@ from nbhelpers.automl.data import TrainingData
 from nbhelpers.automl.pipelines import Candidate, steps_of
 from nbhelpers.automl.training import fitted, predicted, score
 
-#: Rows that importance is measured on at most, and how often each column is shuffled.
+#: Rows that importance is measured on at most, and how often each column is shuffled if there is time.
 ROWS, REPEATS = 2000, 3
 
 
 def permutation_importance(
-    data: TrainingData, candidate: Candidate, columns: dict[str, list[int]]
+    data: TrainingData, candidate: Candidate, columns: dict[str, list[int]], repeats: int = REPEATS
 ) -> list[dict[str, Any]]:
     """How much worse a candidate predicts rows that it was not trained on when a column is shuffled among them.
 
@@ -29,13 +29,15 @@ def permutation_importance(
     candidate : Candidate
     columns : dict of str to list of int
         For each column of the table, the columns of ``data.matrix`` that were made of it.
+    repeats : int
+        How often each column is shuffled.
 
     Returns
     -------
     list of dict
-        ``column``; ``importance``, the mean decrease of the primary metric (increase of an error) over three shuffles;
-        and ``std``, their standard deviation. The most important column first; none where the metric cannot be
-        computed on those rows.
+        ``column``; ``importance``, the mean decrease of the primary metric (increase of an error); and
+        ``std``, its standard deviation over the shuffles. The most important column first; none where the metric cannot
+        be computed on those rows.
     """
     split, rng = data.splits[0], np.random.default_rng(0)
     rows = np.sort(rng.permutation(split.valid)[:ROWS])
@@ -50,7 +52,7 @@ def permutation_importance(
         return []
     for name, positions in columns.items():
         drops = []
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             shuffled = whole.copy()
             shuffled[:, positions] = whole[rng.permutation(len(rows))][:, positions]
             drops.append(base - value(shuffled))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nbhelpers.automl import LAG, SerialPool, engine, proposals
+from nbhelpers.automl import LAG, SerialPool, engine, final_fit, proposals
 from nbhelpers.errors import TrainingError
 from tests.automl import scripted
 from tests.automl.scripted import OutOfOrder, Scripted
@@ -224,7 +224,7 @@ def test_time_is_kept_for_writing_the_trees_of_forests(table, monkeypatch, secon
     ahead, clock, ends = 0.0, time.monotonic, []
     monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
     monkeypatch.setattr(engine, "refit_seconds", lambda *_: 1.0)
-    monkeypatch.setattr(engine, "_SAVING_OF_TREE", seconds)  # of 300
+    monkeypatch.setattr(final_fit, "_SAVING_OF_TREE", seconds)  # of 300
 
     def slow(*_: Any) -> None:
         nonlocal ahead
@@ -234,6 +234,27 @@ def test_time_is_kept_for_writing_the_trees_of_forests(table, monkeypatch, secon
     settings |= {"enable_voting_ensemble": False, "enable_stack_ensemble": False}
     run(X, y, on_child=lambda _: ends.append(ahead), pool=Scripted(slow), **settings)
     assert latest - 100 < ends[-1] <= latest
+
+
+@pytest.mark.parametrize(("seconds", "repeats", "latest"), [(10, 3, 1170), (50, 1, 1140), (70, 0, 1200)])
+def test_time_is_kept_for_importance_if_a_twentieth_is_enough(table, monkeypatch, seconds, repeats, latest):
+    X, y, _ = table
+    ahead, clock, ends = 0.0, time.monotonic, []
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead)
+    for module in (engine, final_fit):
+        monkeypatch.setattr(module, "importance_seconds", lambda *given: seconds * given[3])
+        monkeypatch.setattr(module, "refit_seconds", lambda *_: 1.0)
+
+    def slow(name: str, *_: Any) -> None:
+        nonlocal ahead
+        ahead += 5 if name == "train_fold" else 0
+
+    pool = Scripted(slow)
+    settings = {"experiment_timeout_minutes": 20, "enable_early_stopping": False, "model_explainability": True}
+    result = run(X, y, on_child=lambda _: ends.append(ahead), pool=pool, **settings)
+    assert latest - 30 < ends[-1] <= latest
+    assert [task[-1] for task in pool.tasks if task[0] == "permutation_importance"] == [repeats] * bool(repeats)
+    assert bool(result.importance) == bool(repeats)
 
 
 def test_a_fold_that_outlasts_the_time_of_an_iteration_is_ended_while_it_is_training(table):
