@@ -3,11 +3,13 @@
     make peers                                              # their environments, once
     python benchmarks/automl.py --seconds 60 --results runs/automl.json
     python benchmarks/automl.py --suite DIR --peers-results DIR/peers.json
+    python benchmarks/automl.py --suite DIR --rows 750
     BANK_MARKETING_CSV=FILE python benchmarks/automl.py --tables bank_marketing --seeds 0 1 2
 
 A suite is a folder with suite.json, a list of {"name", "label", "task"}, and NAME_train.csv and NAME_test.csv of each.
 Without one, the tables are those of scikit-learn and the bundled twin; the file that BANK_MARKETING_CSV names and those
-of --table are added. Of a table that is not split yet, a fifth is held out at random for each seed.
+of --table are added. Of a table that is not split yet, a fifth is held out at random for each seed. With --rows,
+so many rows of a training file are drawn for each seed to train on, and the others are tested on.
 
 Each system runs alone, in a process of its own, the project's engine through its local workspace with two slots. What
 has been measured is kept in --results, with the predictions in a folder beside it, and is not measured again. Prints
@@ -51,13 +53,14 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """A table: either in two files, or whole, to be split by a seed."""
+    """A table: either in two files, or whole, to be split by a seed: a fifth is held out, or all but some rows."""
 
     name: str
     label: str
     task: str
     files: tuple[Path, Path] | None = None
     frame: pd.DataFrame | None = None
+    rows: int | None = None
 
     def parts(self, seed: int, folder: Path) -> tuple[Path, Path]:
         """The training and the test file."""
@@ -65,7 +68,8 @@ class Table:
             return self.files
         assert self.frame is not None
         train, test = folder / "train.csv", folder / "test.csv"
-        parts = stratified_split(self.frame, self.label, 0.2, seed, self.task)
+        held_out = 1 - self.rows / len(self.frame) if self.rows else 0.2
+        parts = stratified_split(self.frame, self.label, held_out, seed, self.task)
         for part, file in zip(parts, (train, test), strict=True):
             part.to_csv(file, index=False)
         return train, test
@@ -95,7 +99,17 @@ def find_tables(arguments: argparse.Namespace) -> list[Table]:
     tables += [of_file(file, arguments.label, file.stem) for file in arguments.table]
     if unknown := set(arguments.tables or ()) - {table.name for table in tables}:
         raise SystemExit(f"--tables {' '.join(unknown)}: not among {', '.join(table.name for table in tables)}")
-    return [table for table in tables if not arguments.tables or table.name in arguments.tables]
+    tables = [table for table in tables if not arguments.tables or table.name in arguments.tables]
+    return [with_rows(table, arguments.rows) for table in tables] if arguments.rows else tables
+
+
+def with_rows(table: Table, rows: int) -> Table:
+    """A table of which few rows are trained on, so that many are left to tell systems apart."""
+    frame = pd.read_csv(table.files[0]) if table.files else table.frame
+    assert frame is not None
+    if rows >= len(frame):
+        raise SystemExit(f"--rows {rows}: {table.name} has {len(frame)}, and some must be left to test on")
+    return Table(f"{table.name}_{rows}", table.label, table.task, frame=frame, rows=rows)
 
 
 def python_of(system: str, peers: Path) -> Path:
@@ -246,6 +260,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, nargs="+", default=[], help="further CSV or Parquet files")
     parser.add_argument("--label", default="y", help="the label of --table (default: y)")
     parser.add_argument("--tables", nargs="+", help="only these, by name")
+    parser.add_argument("--rows", type=int, help="train on so many rows of each training file, test on its others")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), help="only these (default: what is installed)")
     parser.add_argument("--seconds", type=int, default=60, help="budget of each system (default: 60)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the split and of the systems")
