@@ -157,14 +157,14 @@ class FinalFit:
         columns: dict[str, list[int]] = {}
         for position, name in enumerate(self._transformer.sources()):
             columns.setdefault(name, []).append(position)
-        left = self._seconds_left() - sum(saving_seconds(member, self._data) for member in members)
-        counts = range(importance.REPEATS, 0, -1)
+        saving = sum(saving_seconds(member, self._data) for member in members)
+        left, counts = self._seconds_left() - saving, range(importance.REPEATS, 0, -1)
         repeats = next((n for n in counts if importance_seconds(child, self._data, len(columns), n) <= left), 0)
         if not repeats:
             return []
         task = self._pool.submit(importance.permutation_importance, self._data, Candidate.of(child), columns, repeats)
         while wait([task], _POLL).not_done:
-            if self._should_stop() or self._seconds_left() <= 0:
+            if self._should_stop() or self._seconds_left() <= saving:
                 task.cancel()
                 return []
         return [] if task.exception() else list(task.result())
