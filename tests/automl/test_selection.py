@@ -15,10 +15,10 @@ from tests.automl.scripted import Scripted, made_up_model
 from tests.automl.searches import FAST, run
 
 
-def way(name: str, scores: list[float], loss: float) -> Way:
+def way(name: str, scores: list[float], loss: float | list[float]) -> Way:
     weights = {} if name == "LightGBM" else {0: 1.0}
     child = Child(0, name, "", {}, "Completed", score=float(np.nanmean(scores)), fold_scores=scores, weights=weights)
-    return Way(child, scores, loss)
+    return Way(child, scores, loss if isinstance(loss, list) else [loss] * len(scores))
 
 
 def names(*ways: Way, sign: int = 1) -> list[str]:
@@ -48,6 +48,19 @@ def test_the_loss_decides_between_ensembles_that_the_primary_metric_cannot_tell_
         voting = way("VotingEnsemble", scores(0.0), loss=losses[0])
         stacked = way("StackEnsemble", scores(0.001, 0.02), loss=losses[1])
         assert names(alone, voting, stacked)[0] == first
+
+
+def test_the_stack_goes_before_a_vote_that_is_not_clearly_better():
+    alone = way("LightGBM", scores(-0.1), loss=0.5)
+    stacked = way("StackEnsemble", scores(0.0), loss=[0.30, 0.32, 0.28, 0.30])
+    for gap, noise, first in ((0.001, 0.002, "StackEnsemble"), (0.004, 0.002, "VotingEnsemble")):
+        assert names(alone, way("VotingEnsemble", scores(gap, noise), loss=0.3), stacked)[0] == first
+    for losses, first in (
+        ([0.29, 0.31, 0.29, 0.28], "StackEnsemble"),
+        ([0.29, 0.31, 0.26, 0.28], "VotingEnsemble"),
+    ):
+        assert names(alone, way("VotingEnsemble", scores(0.001, 0.02), losses), stacked)[0] == first
+    assert names(alone, way("VotingEnsemble", scores(-0.01, 0.002), loss=0.1), stacked)[0] == "StackEnsemble"
 
 
 def test_folds_without_a_score_are_left_out_of_the_comparison():
