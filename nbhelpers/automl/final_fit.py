@@ -127,7 +127,8 @@ class FinalFit:
                 if self._should_stop():
                     self.canceled = True
                     return
-                late = self._seconds_left() <= 0
+                saving = sum(saving_seconds(child, self._data) for child in members if child.iteration in fitted)
+                late = self._seconds_left() <= saving
                 if late and fitted:
                     reasons.append("there was no time left")
                     return
