@@ -19,7 +19,7 @@ import pandas as pd
 
 from nbhelpers.automl import ensemble
 from nbhelpers.automl.data import prepare
-from nbhelpers.automl.final_fit import FinalFit, importance_seconds, refit_seconds, saving_seconds
+from nbhelpers.automl.final_fit import SAVING, FinalFit, importance_seconds, refit_seconds
 from nbhelpers.automl.guardrails import check_data
 from nbhelpers.automl.importance import REPEATS
 from nbhelpers.automl.pipelines import BOOSTED, Candidate, described
@@ -414,8 +414,7 @@ class _Search:
         for each in seconds:
             loads[loads.index(min(loads))] += each
         most = max(_MOST_FOR_MEMBERS * 60 * self.minutes, refit_seconds(ranked[0], self.data))
-        saving = sum(saving_seconds(child, self.data) for child in members)
-        return min(max(loads) + saving, most) + closing + self._kept_for_importance(ranked[0])
+        return min(max(loads) + SAVING * len(members), most) + closing + self._kept_for_importance(ranked[0])
 
     def _kept_for_importance(self, child: Child) -> float:
         """Seconds that measuring importance may take; none where one shuffle of each column takes too long."""

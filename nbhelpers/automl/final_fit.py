@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from nbhelpers.automl import importance
 from nbhelpers.automl.data import TrainingData
 from nbhelpers.automl.featurize import DataTransformer
-from nbhelpers.automl.pipelines import FORESTS, Candidate, forest_size
+from nbhelpers.automl.pipelines import Candidate
 from nbhelpers.automl.records import Child, Pool
 from nbhelpers.automl.selection import Way, joined
 from nbhelpers.automl.settings import Settings
@@ -20,8 +20,8 @@ from nbhelpers.errors import TrainingError
 
 #: Fitting on all rows, as a multiple of the time that a fold takes for as many: more rounds, and some slack.
 _REFIT_FACTOR = 1.25
-#: Seconds that writing a tree of a forest to the model's file takes.
-_SAVING_OF_TREE = 0.0035
+#: Seconds that writing a member to the model's file takes, about.
+SAVING = 0.15
 #: Seconds that metrics of two thousand rows take for each class (value).
 _SCORING = 0.001
 #: Seconds between two looks at the clock and at `should_stop`.
@@ -32,11 +32,6 @@ def refit_seconds(child: Child, data: TrainingData) -> float:
     """The time that fitting a child on all rows is expected to take."""
     rows = sum(len(split.train) for split in data.splits)
     return _REFIT_FACTOR * child.fit_seconds * len(data.final) / rows
-
-
-def saving_seconds(child: Child, data: TrainingData) -> float:
-    """The time that writing a child's model is expected to take: that of its trees, as others have few parts."""
-    return _SAVING_OF_TREE * forest_size(data) if child.algorithm in FORESTS else 0.0
 
 
 def importance_seconds(child: Child, data: TrainingData, n_columns: int, repeats: int) -> float:
@@ -127,8 +122,7 @@ class FinalFit:
                 if self._should_stop():
                     self.canceled = True
                     return
-                saving = sum(saving_seconds(child, self._data) for child in members if child.iteration in fitted)
-                late = self._seconds_left() <= saving
+                late = self._seconds_left() <= SAVING * len(fitted)
                 if late and fitted:
                     reasons.append("there was no time left")
                     return
@@ -158,7 +152,7 @@ class FinalFit:
         columns: dict[str, list[int]] = {}
         for position, name in enumerate(self._transformer.sources()):
             columns.setdefault(name, []).append(position)
-        saving = sum(saving_seconds(member, self._data) for member in members)
+        saving = SAVING * len(members)
         left, counts = self._seconds_left() - saving, range(importance.REPEATS, 0, -1)
         repeats = next((n for n in counts if importance_seconds(child, self._data, len(columns), n) <= left), 0)
         if not repeats:

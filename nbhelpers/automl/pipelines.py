@@ -128,13 +128,6 @@ def bag_size(data: TrainingData) -> int:
     return int(np.clip(round(_ROWS_FOR_ONE / rows), 1, _MOST_MODELS))
 
 
-def forest_size(data: TrainingData) -> int:
-    """How many trees a forest has: small tables can afford more, and gain more by them."""
-    # Each node keeps a number for each class.
-    values = len(data.target) * (1 if data.classes is None else len(data.classes) / 2)
-    return int(np.clip(1_500_000 // values, *_TREES))
-
-
 def _least_rows(data: TrainingData) -> int:
     """The rows of the smallest training part."""
     return min(len(split.train) for split in data.splits)
@@ -189,7 +182,9 @@ def _forest(algorithm: str, parameters: dict[str, Any], data: TrainingData, n_ro
     from sklearn.preprocessing import StandardScaler
 
     name = {"RandomForest": "RandomForest", "ExtremeRandomTrees": "ExtraTrees"}[algorithm]
-    parameters["n_estimators"] = forest_size(data)
+    # Small tables can afford more trees, and gain more by them; each node keeps a number for each class.
+    values = len(data.target) * (1 if data.classes is None else len(data.classes) / 2)
+    parameters["n_estimators"] = int(np.clip(1_500_000 // values, *_TREES))
     width = data.matrix.shape[1]
     parameters["max_features"] = max(min(parameters["max_features"], _MOST_FOR_SPLIT / width), 1 / width)
     half = parameters.pop("half", False) and _least_rows(data) >= _LEAST_TO_HALVE

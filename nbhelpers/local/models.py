@@ -73,7 +73,6 @@ def save_model(store: Store, run_id: str, model: Any) -> str:
         The model holds other types, and could not be loaded again.
     """
     import numpy as np
-    import skops.io
 
     about = {
         "run_id": run_id,
@@ -82,11 +81,7 @@ def save_model(store: Store, run_id: str, model: Any) -> str:
         "columns": np.asarray(getattr(model, "feature_names_in_", ())).tolist(),
         "classes": np.asarray(getattr(model, "classes_", None)).tolist(),
     }
-    buffer = io.BytesIO()
-    skops.io.dump(model, buffer)
-    with ZipFile(buffer, "a") as archive:
-        archive.writestr(ABOUT, json.dumps(about, indent=2, default=str))
-    content = buffer.getvalue()
+    content = _dumped(model, json.dumps(about, indent=2, default=str))
     if foreign := _foreign_types(content):
         raise ModelError(
             f"The model holds types that are not trusted on loading: {foreign}.",
@@ -261,6 +256,34 @@ def _rebuild(content: bytes) -> Any:
         raise ModelError(
             f"The model cannot be rebuilt: {type(error).__name__}: {error}", "download it again, or train again here"
         ) from error
+
+
+class _Archive(ZipFile):
+    """An archive whose names are a mapping: skops looks for each array among them, and a list is made each time."""
+
+    def namelist(self) -> Any:
+        """Names of the entries."""
+        return self.NameToInfo
+
+
+def _dumped(model: Any, about: str) -> bytes:
+    """The content of a model file.
+
+    What ``skops.io.dump`` does, without its indented JSON and its lists of names, which took 8 of 10 seconds for a
+    model of 7,000 trees.
+    """
+    import skops
+    from skops.io._utils import SaveContext, get_state
+
+    buffer = io.BytesIO()
+    with _Archive(buffer, "w") as archive:
+        context = SaveContext(zip_file=archive)
+        schema = get_state(model, context)
+        context.clear_memo()
+        schema |= {"protocol": context.protocol, "_skops_version": skops.__version__}
+        archive.writestr("schema.json", json.dumps(schema))
+        archive.writestr(ABOUT, about)
+    return buffer.getvalue()
 
 
 def _foreign_types(content: bytes) -> str:
