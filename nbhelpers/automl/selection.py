@@ -20,7 +20,7 @@ from nbhelpers.automl.settings import Settings
 from nbhelpers.automl.training import quiet, score
 from nbhelpers.metrics import sum_tables
 
-#: Standard errors by which the vote is better where it goes before the stack.
+#: Standard errors by which a way is better where it goes before one that is preferred.
 _CLEARLY = 2.0
 
 
@@ -107,8 +107,9 @@ def by_preference(ways: Sequence[Way], sign: int) -> list[Way]:
     loss (squared error) where the primary metric cannot tell them apart. Measured on 22 tables of 350 to 3,000 rows,
     most with thousands of others to test on, what the folds say of the two is mostly chance: the log loss of the stack
     was 0.5 % lower than that of the vote on average, and 0.3 % lower than that of the one which did better on the
-    folds. The best child alone has to be better than an ensemble by more than a standard error: averages vary less
-    from one set of rows to the next.
+    folds. The best child alone has to be clearly better than an ensemble, too. Of 240 sets of 5 to 17 children, on 15
+    tables of 400 to 700 rows, 16 had a best child that was better by one to two standard errors: on other rows its log
+    loss was 1.3 % higher than the ensemble's on average, and its AUC 0.001 lower.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def by_preference(ways: Sequence[Way], sign: int) -> list[Way]:
         better, less = gain(vote, stack), _gain(stack.losses, vote.losses)
         if not (better > _CLEARLY or (less > _CLEARLY and better >= -_CLEARLY)):
             ensembles = [stack, vote]
-    if not ensembles or gain(best, ensembles[0]) > 1:
+    if not ensembles or gain(best, ensembles[0]) > _CLEARLY:
         return [best, *ensembles]
     return [*ensembles, best]
 

@@ -63,6 +63,13 @@ def test_the_stack_goes_before_a_vote_that_is_not_clearly_better():
     assert names(alone, way("VotingEnsemble", scores(-0.01, 0.002), loss=0.1), stacked)[0] == "StackEnsemble"
 
 
+@pytest.mark.parametrize("ensemble", ["StackEnsemble", "VotingEnsemble"])
+def test_the_best_child_alone_goes_before_an_ensemble_only_if_it_is_clearly_better(ensemble):
+    together = way(ensemble, scores(0.0), loss=0.4)
+    for gap, first in ((0.0017, ensemble), (0.003, "LightGBM")):  # 1.5 and 2.6 standard errors
+        assert names(way("LightGBM", scores(gap, 0.002), loss=0.3), together)[0] == first
+
+
 def test_folds_without_a_score_are_left_out_of_the_comparison():
     alone = way("LightGBM", [0.9, math.nan, 0.91], loss=0.5)
     assert names(alone, way("VotingEnsemble", [0.8, math.nan, 0.8], loss=0.4)) == ["LightGBM", "VotingEnsemble"]
