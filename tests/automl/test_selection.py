@@ -64,10 +64,18 @@ def test_the_stack_goes_before_a_vote_that_is_not_clearly_better():
 
 
 @pytest.mark.parametrize("ensemble", ["StackEnsemble", "VotingEnsemble"])
-def test_the_best_child_alone_goes_before_an_ensemble_only_if_it_is_clearly_better(ensemble):
+def test_the_best_child_alone_goes_before_an_ensemble_only_if_it_is_better_by_far(ensemble):
     together = way(ensemble, scores(0.0), loss=0.4)
-    for gap, first in ((0.0017, ensemble), (0.003, "LightGBM")):  # 1.5 and 2.6 standard errors
+    for gap, first in ((0.003, ensemble), (0.004, "LightGBM")):  # 2.6 and 3.5 standard errors
         assert names(way("LightGBM", scores(gap, 0.002), loss=0.3), together)[0] == first
+
+
+@pytest.mark.parametrize(("gap", "first"), [(-0.001, "StackEnsemble"), (0.001, "VotingEnsemble")])
+def test_of_a_single_hold_out_the_better_ensemble_goes_first(gap, first):
+    alone = way("LightGBM", [0.95], loss=0.2)  # chosen on these rows
+    voting, stacked = way("VotingEnsemble", [0.9 + gap], loss=0.3), way("StackEnsemble", [0.9], loss=0.3)
+    assert names(alone, voting, stacked)[0] == first
+    assert names(alone, voting) == ["VotingEnsemble", "LightGBM"]
 
 
 def test_folds_without_a_score_are_left_out_of_the_comparison():
